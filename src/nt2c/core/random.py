@@ -1,0 +1,32 @@
+"""Independent random streams derived from one seed, so that order and workers do not matter."""
+
+import zlib
+
+import numpy as np
+import torch
+
+
+def stream(
+    seed: int, role: str, index: int = 0, device: str | torch.device = "cpu"
+) -> torch.Generator:
+    """Return the generator of item `index` of the stream named `role`.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the run, >= 0.
+    role : str
+        Name of what is drawn ("noise", "placement", ...); other names give independent streams.
+    index : int
+        Item within the stream, >= 0.
+    device : str or torch.device
+        Device that the generator draws on.
+
+    Notes
+    -----
+    Uses `numpy.random.SeedSequence`, whose children do not overlap.
+    """
+    words = np.random.SeedSequence([seed, zlib.crc32(role.encode()), index]).generate_state(2)
+    generator = torch.Generator(device=device)
+    generator.manual_seed(int(words[0]) << 31 ^ int(words[1]))
+    return generator
