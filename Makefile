@@ -1,0 +1,46 @@
+# Everything here works on a fresh clone: the environment is made on the first call.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+DOCS_STAMP := .venv/.installed-docs
+TORCH := $(shell grep '^torch==' constraints.txt)
+
+.PHONY: help install demo test lint docs clean
+
+help:
+	@echo "make install   make .venv with nt2c and its pinned dependencies"
+	@echo "make demo      simulate, denoise and score a few micrographs; writes demo/index.html"
+	@echo "make test      run the tests"
+	@echo "make lint      style, types and import directions"
+	@echo "make docs      build the documentation into site/"
+
+install: $(STAMP)
+
+# torch is installed first and alone, so that pip settles on one build of it.
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$(TORCH)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@
+
+$(DOCS_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
+	@touch $@
+
+demo: $(STAMP)
+	$(BIN)/nt2c demo -o demo
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+docs: $(DOCS_STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+clean:
+	rm -rf site demo build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
