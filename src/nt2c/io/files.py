@@ -1,0 +1,92 @@
+"""Files that appear whole or not at all."""
+
+import os
+import secrets
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+TEMPORARY_SUFFIX = ".partial"
+_ABANDONED_S = 24 * 3600.0
+
+
+@contextmanager
+def atomic_path(final: Path | str) -> Iterator[Path]:
+    """Give a temporary path to write to; rename it to `final` when the block ends without an error.
+
+    Parameters
+    ----------
+    final : Path or str
+        Where the finished file belongs; its folder is made when missing.
+
+    Yields
+    ------
+    Path
+        A new name in the same folder, hidden and ending in ".partial", so that it is not taken for
+        an output or an input. The block must create the file.
+
+    Notes
+    -----
+    The file is flushed to disk before it is renamed, and removed when the block raises. A process
+    killed in between leaves the temporary behind; `remove_stale_temporaries` clears it away.
+    """
+    final = Path(final)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    temporary = final.with_name(_temporary_name(final.name))
+    try:
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        os.replace(temporary, final)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def is_temporary(path: Path | str) -> bool:
+    """Tell whether `path` is named like an unfinished file of `atomic_path`."""
+    name = Path(path).name
+    return name.startswith(".") and name.endswith(TEMPORARY_SUFFIX)
+
+
+def remove_stale_temporaries(folder: Path | str) -> list[Path]:
+    """Remove what killed processes left in `folder`; return the removed paths.
+
+    A temporary is stale when its writer ran on this host and is gone, or when nobody has written
+    to it for a day. Subfolders are not visited.
+    """
+    stale = [path for path in Path(folder).glob(f".*{TEMPORARY_SUFFIX}") if _is_stale(path)]
+    for path in stale:
+        path.unlink(missing_ok=True)
+    return stale
+
+
+def _temporary_name(name: str) -> str:
+    return f".{name[:150]}.{_host()}-{os.getpid()}-{secrets.token_hex(3)}{TEMPORARY_SUFFIX}"
+
+
+def _host() -> str:
+    return socket.gethostname().replace(".", "_").replace("-", "_")[:40]
+
+
+def _is_stale(path: Path) -> bool:
+    host, _, writer = path.name.removesuffix(TEMPORARY_SUFFIX).rpartition(".")[2].partition("-")
+    process = writer.partition("-")[0]
+    if host == _host() and process.isdigit() and not _is_running(int(process)):
+        return True
+    try:
+        return time.time() - path.stat().st_mtime > _ABANDONED_S
+    except FileNotFoundError:
+        return False
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

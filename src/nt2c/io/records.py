@@ -1,0 +1,81 @@
+"""Results as JSON: one object in a file, or one object per line in a log that only grows."""
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path, PurePath
+from typing import Any
+
+from nt2c.core.errors import InputError
+from nt2c.io.files import atomic_path
+
+
+def append_record(path: Path | str, record: Mapping[str, Any]) -> None:
+    """Append `record` as one JSON line; the file and its folder are made when missing.
+
+    Numbers that are not finite become null, numpy and torch values become numbers or lists, paths
+    become text. One process writes to a log at a time: a line torn by a killed process is cut off.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    line = json.dumps(_plain(record), allow_nan=False) + "\n"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+    try:
+        _cut_torn_line(descriptor)
+        os.write(descriptor, line.encode())
+    finally:
+        os.close(descriptor)
+
+
+def read_records(path: Path | str) -> list[dict[str, Any]]:
+    """Return the records of a log in order; a last line without its end is not a record yet.
+
+    Raises
+    ------
+    InputError
+        The file does not exist, or a line is not a JSON object.
+    """
+    path = Path(path)
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    records = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise InputError(f"{path}: line {number} is not JSON: {error}") from None
+        if not isinstance(record, dict):
+            raise InputError(f"{path}: line {number} is not a JSON object")
+        records.append(record)
+    return records
+
+
+def write_json(path: Path | str, value: Any) -> None:
+    """Write `value` as indented JSON, whole or not at all, converted as in `append_record`."""
+    text = json.dumps(_plain(value), allow_nan=False, indent=2) + "\n"
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, PurePath):
+        return str(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    return value
+
+
+def _cut_torn_line(descriptor: int) -> None:
+    size = os.fstat(descriptor).st_size
+    if size == 0 or os.pread(descriptor, 1, size - 1) == b"\n":
+        return
+    os.ftruncate(descriptor, os.pread(descriptor, size, 0).rfind(b"\n") + 1)

@@ -1,0 +1,59 @@
+"""Network weights with their metadata in one safetensors file (no pickle)."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+
+from nt2c.core.errors import InputError
+from nt2c.io.files import atomic_path
+
+_KEY = "nt2c"
+
+
+def write_weights(
+    path: Path | str, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, Any]
+) -> None:
+    """Write tensors and metadata to `path`, whole or not at all.
+
+    Parameters
+    ----------
+    path : Path or str
+        File to write, usually ending in ".safetensors".
+    tensors : mapping of str to Tensor
+        Any shapes, dtypes and devices; shared storage is duplicated.
+    metadata : mapping
+        Values that JSON can hold; kept as JSON under the key "nt2c".
+    """
+    own = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
+    text = json.dumps(metadata, allow_nan=False)
+    with atomic_path(path) as temporary:
+        safetensors.torch.save_file(own, temporary, metadata={_KEY: text})
+
+
+def read_weights(path: Path | str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Return the tensors (on the CPU) and the metadata of a file made by `write_weights`.
+
+    Raises
+    ------
+    InputError
+        The file is missing, damaged, not safetensors, or not written by nt2c.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such model file")
+    try:
+        with safetensors.safe_open(path, framework="pt") as stored:
+            text = (stored.metadata() or {}).get(_KEY)
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}
+    except (safetensors.SafetensorError, OSError) as error:
+        raise InputError(
+            f"{path}: not a readable safetensors model ({error}); fetch or train it again"
+        ) from None
+    if text is None:
+        raise InputError(f"{path}: these weights were not written by nt2c (no metadata '{_KEY}')")
+    return tensors, json.loads(text)
