@@ -1,0 +1,116 @@
+"""The command `nt2c`: finds the command asked for, loads only that one, turns errors into exit codes.
+
+Exit codes: 0 all done; 1 some inputs failed; 2 wrong usage or settings; 130 interrupted.
+"""
+
+import errno
+import functools
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from nt2c import __version__
+from nt2c.core.errors import Nt2cError, SettingsError
+
+COMMANDS = {
+    "denoise": ("nt2c.cli.denoise:denoise", "Denoise micrographs with a model."),
+    "simulate": ("nt2c.cli.simulate:simulate", "Simulate micrographs together with their truth."),
+    "train": ("nt2c.cli.train:train", "Train a model from a recipe."),
+    "evaluate": ("nt2c.cli.evaluate:evaluate", "Measure how good denoised micrographs are."),
+    "models": ("nt2c.cli.models:models", "List the bundled models."),
+    "info": ("nt2c.cli.models:info", "Show what a model file holds and was trained on."),
+    "demo": ("nt2c.cli.demo:demo", "Simulate, denoise and score a few micrographs; write a page."),
+}
+"""Name of each command: where its function is, and its line in `nt2c --help`."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        What follows `nt2c`; that of the process when not given.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        build_app(words)(args=words, prog_name="nt2c")
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    return 0
+
+
+def build_app(words: Sequence[str]) -> typer.Typer:
+    """Return the application with the command named in `words` loaded and all others as names.
+
+    Only the named command's module is imported, so `nt2c --help` does not wait for torch.
+    """
+    app = typer.Typer(
+        add_completion=False,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    wanted = next((word for word in words if not word.startswith("-")), None)
+    for name, (place, summary) in COMMANDS.items():
+        function = _load(place) if name == wanted else _root
+        app.command(name, short_help=summary)(_with_exit_codes(function))
+    return app
+
+
+def _load(place: str) -> Callable[..., Any]:
+    module, _, function = place.partition(":")
+    loaded: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    return loaded
+
+
+def _with_exit_codes(function: Callable[..., Any]) -> Callable[..., None]:
+    """Wrap a command: an int that it returns is the exit code, an error of ours one message."""
+
+    @functools.wraps(function)
+    def command(*args: Any, **kwargs: Any) -> None:
+        try:
+            code = function(*args, **kwargs)
+        except Nt2cError as error:
+            _complain(str(error))
+            code = 2 if isinstance(error, SettingsError) else 1
+        except OSError as error:
+            if error.errno == errno.EPIPE or error.filename is None:
+                raise
+            _complain(f"{error.filename}: {error.strerror}")
+            code = 1
+        except KeyboardInterrupt:
+            _complain("interrupted")
+            code = 130
+        if code:
+            raise typer.Exit(code)
+
+    return command
+
+
+def _complain(message: str) -> None:
+    typer.secho(f"nt2c: {message}", err=True, fg="red")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"nt2c {__version__}")
+        raise typer.Exit
+
+
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and stop."
+        ),
+    ] = False,
+) -> None:
+    """Denoise cryo-EM micrographs.
+
+    Pick on denoised micrographs; extract particles from the raw ones.
+    """
