@@ -1,0 +1,37 @@
+"""Checks of arrays before they are judged."""
+
+import numpy as np
+
+from nt2c.core.errors import InputError
+from nt2c.evaluation.spectral import Image
+
+
+def same_shape(**images: Image) -> tuple[int, int]:
+    """Return the common shape of two-dimensional, finite images.
+
+    Parameters
+    ----------
+    **images : array, shape (y, x)
+        Images by the name to use in messages.
+
+    Returns
+    -------
+    (int, int)
+        Shape (y, x).
+
+    Raises
+    ------
+    InputError
+        If an image is not two-dimensional, holds NaN or infinity, or differs in shape.
+    """
+    for name, image in images.items():
+        if image.ndim != 2:
+            raise InputError(f"{name}: expected an image (y, x), got shape {image.shape}")
+        if not np.isfinite(image).all():
+            raise InputError(f"{name}: holds NaN or infinity; replace those pixels first")
+    shapes = {name: image.shape for name, image in images.items()}
+    if len(set(shapes.values())) > 1:
+        listed = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise InputError(f"images to compare differ in shape: {listed}")
+    first = next(iter(images.values()))
+    return first.shape[0], first.shape[1]

@@ -1,0 +1,137 @@
+"""Reference filters to compare a denoiser with: Gaussian blur and the best radial linear filter."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from nt2c.core.errors import InputError
+from nt2c.evaluation.checks import same_shape
+from nt2c.evaluation.spectral import Float64, Image, filtered, frequency_magnitude
+from nt2c.evaluation.truth import correlation
+
+WIENER_SHELLS = 64
+"""Shells between zero and the Nyquist frequency in which a radial gain is constant."""
+
+
+def gaussian(image: Image, sigma_px: float) -> Float64:
+    """Blur with a Gaussian, the image being mirrored at its edges.
+
+    Parameters
+    ----------
+    image : array, shape (y, x)
+        Image.
+    sigma_px : float
+        Standard deviation in pixels, >= 0; the filter is exact in Fourier space.
+
+    Returns
+    -------
+    array, shape (y, x)
+        Blurred image.
+
+    Raises
+    ------
+    InputError
+        If the image is not finite and two-dimensional.
+    """
+    same_shape(image=image)
+    margin = int(np.ceil(5 * sigma_px))
+    padded = np.pad(np.asarray(image, np.float64), margin, mode="symmetric")
+    k = frequency_magnitude((padded.shape[0], padded.shape[1]), 1.0)
+    blurred = filtered(padded, np.exp(-2 * (np.pi * sigma_px * k) ** 2))
+    return blurred[margin : margin + image.shape[0], margin : margin + image.shape[1]]
+
+
+def best_gaussian(image: Image, truth: Image, sigmas_px: Sequence[float]) -> tuple[float, Float64]:
+    """Choose the blur that correlates best with the truth: a bar set with the truth in hand.
+
+    Parameters
+    ----------
+    image, truth : array, shape (y, x)
+        Noisy micrograph and its truth.
+    sigmas_px : sequence of float
+        Standard deviations to try, in pixels.
+
+    Returns
+    -------
+    sigma_px : float
+        Best standard deviation.
+    blurred : array, shape (y, x)
+        The image blurred with it.
+
+    Raises
+    ------
+    InputError
+        If shapes differ, values are not finite or there is no sigma.
+    """
+    if not sigmas_px:
+        raise InputError("best_gaussian needs at least one sigma to try")
+    blurred = {sigma: gaussian(image, sigma) for sigma in sigmas_px}
+    best = max(sigmas_px, key=lambda sigma: correlation(blurred[sigma], truth))
+    return best, blurred[best]
+
+
+def wiener_gain(images: Sequence[Image], references: Sequence[Image]) -> Float64:
+    """Estimate the best radial linear filter from micrographs and references of their signal.
+
+    Per shell: gain = sum Re(Y* R) / sum |Y|^2, clipped to [0, 1]. R is the truth or an independent
+    exposure: noise in R that is independent of Y cancels on average.
+
+    Parameters
+    ----------
+    images, references : sequence of array, shape (y, x)
+        Micrographs Y and references R, pair by pair of one shape, on the same grey scale of the
+        signal and of one pixel size. Sums run over all pairs.
+
+    Returns
+    -------
+    array, shape (WIENER_SHELLS,)
+        Gain by shell from zero to the Nyquist frequency.
+
+    Raises
+    ------
+    InputError
+        If there are no pairs, shapes differ or values are not finite.
+    """
+    if not images or len(images) != len(references):
+        raise InputError(f"expected pairs, got {len(images)} images, {len(references)} references")
+    cross, power = np.zeros(WIENER_SHELLS), np.zeros(WIENER_SHELLS)
+    for image, reference in zip(images, references, strict=True):
+        shape = same_shape(image=image, reference=reference)
+        y, r = (np.fft.rfft2(x - np.mean(x, dtype=np.float64)) for x in (image, reference))
+        shell = _shell(shape).ravel()
+        cross += np.bincount(shell, (y.conj() * r).real.ravel(), WIENER_SHELLS)
+        power += np.bincount(shell, (np.abs(y) ** 2).ravel(), WIENER_SHELLS)
+    gain = np.divide(cross, power, out=np.zeros(WIENER_SHELLS), where=power > 0)
+    return np.clip(gain, 0.0, 1.0)
+
+
+def radial_wiener(image: Image, gain: Float64) -> Float64:
+    """Apply a radial gain.
+
+    Parameters
+    ----------
+    image : array, shape (y, x)
+        Micrograph.
+    gain : array, shape (WIENER_SHELLS,)
+        Result of `wiener_gain`; between shell centres it is interpolated.
+
+    Returns
+    -------
+    array, shape (y, x)
+        Filtered micrograph with the mean of the input; the filter wraps around the edges.
+
+    Raises
+    ------
+    InputError
+        If the image is not finite and two-dimensional.
+    """
+    shape = same_shape(image=image)
+    centres = (np.arange(WIENER_SHELLS) + 0.5) / WIENER_SHELLS / 2
+    response = np.interp(frequency_magnitude(shape, 1.0), centres, gain)
+    response[0, 0] = 1.0
+    return filtered(image, response)
+
+
+def _shell(shape: tuple[int, int]) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
+    shell = (frequency_magnitude(shape, 1.0) * 2 * WIENER_SHELLS).astype(np.int64)
+    return np.minimum(shell, WIENER_SHELLS - 1)

@@ -1,0 +1,83 @@
+"""Bias and left-over noise of a denoiser, split with two noise-independent halves."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nt2c.evaluation.checks import same_shape
+from nt2c.evaluation.spectral import Image
+
+
+@dataclass(frozen=True)
+class HalvesScore:
+    """Split of a denoiser's mean squared error on one half, in squared grey levels.
+
+    Attributes
+    ----------
+    signal : float
+        Signal power, cov(Re, Ro).
+    noise_left : float
+        Variance that comes from the noise of the half, var(De) - cov(De, Do).
+    bias : float
+        Power of (expected output - signal), cov(De, Do) + cov(Re, Ro) - 2 cov(De, Ro).
+    """
+
+    signal: float
+    noise_left: float
+    bias: float
+
+    @property
+    def error(self) -> float:
+        """Mean squared error against the signal: bias + left-over noise."""
+        return self.bias + self.noise_left
+
+
+def halves_score(
+    raw_even: Image, raw_odd: Image, denoised_even: Image, denoised_odd: Image
+) -> HalvesScore:
+    """Split the error of a denoiser that was applied to both halves alike.
+
+    Both orders of the halves are averaged. A half-exposure has more noise than the micrograph, so
+    the result describes the denoiser on half the dose.
+
+    Parameters
+    ----------
+    raw_even, raw_odd : array, shape (y, x)
+        Two halves with the same signal on the same grey scale and independent noise.
+    denoised_even, denoised_odd : array, shape (y, x)
+        The halves, denoised separately, on the grey scale of the raw ones.
+
+    Raises
+    ------
+    InputError
+        If shapes differ or values are not finite.
+
+    References
+    ----------
+    Palovcak et al., IUCrJ 7, 1142 (2020).
+    """
+    same_shape(
+        raw_even=raw_even,
+        raw_odd=raw_odd,
+        denoised_even=denoised_even,
+        denoised_odd=denoised_odd,
+    )
+    signal = _covariance(raw_even, raw_odd)
+    shared = _covariance(denoised_even, denoised_odd)
+    variance = _mean(
+        _covariance(denoised_even, denoised_even), _covariance(denoised_odd, denoised_odd)
+    )
+    crossed = _mean(_covariance(denoised_even, raw_odd), _covariance(denoised_odd, raw_even))
+    return HalvesScore(
+        signal=signal, noise_left=variance - shared, bias=shared + signal - 2 * crossed
+    )
+
+
+def _covariance(a: Image, b: Image) -> float:
+    x = np.asarray(a, np.float64) - np.mean(a, dtype=np.float64)
+    y = np.asarray(b, np.float64) - np.mean(b, dtype=np.float64)
+    return float(np.mean(x * y))
+
+
+def _mean(a: float, b: float) -> float:
+    return (a + b) / 2

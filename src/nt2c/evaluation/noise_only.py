@@ -1,0 +1,153 @@
+"""What a denoiser makes of particle-free noise: variance, and blobs that a picker would take.
+
+The picker is fixed: a difference of Gaussians with one diameter, its maxima at least one diameter
+apart, and a threshold that is defined on micrographs with particles.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from nt2c.core.errors import InputError
+from nt2c.evaluation.checks import same_shape
+from nt2c.evaluation.filters import gaussian
+from nt2c.evaluation.spectral import Float64, Image
+
+SIGMA_RATIO = 1.6
+"""Ratio of the two Gaussians; 1.6 comes closest to a Laplacian (Marr & Hildreth 1980)."""
+
+
+@dataclass(frozen=True)
+class Blobs:
+    """Candidate particles of one micrograph, the strongest first.
+
+    Attributes
+    ----------
+    yx_px : array, shape (blobs, 2)
+        Centres in pixels.
+    height : array, shape (blobs,)
+        Response of the difference of Gaussians in grey levels, positive for dark blobs.
+    """
+
+    yx_px: Float64
+    height: Float64
+
+    def count(self, threshold: float) -> int:
+        """Return the number of blobs at least as high as a threshold."""
+        return int(np.count_nonzero(self.height >= threshold))
+
+
+def variance_ratio(noise: Image, particles: Image) -> float:
+    """Return var(denoised noise) / var(denoised micrograph with particles).
+
+    Parameters
+    ----------
+    noise, particles : array, shape (y, x), shapes may differ
+        Denoised particle-free field, and the matching denoised field with particles.
+
+    Raises
+    ------
+    InputError
+        If values are not finite or the micrograph with particles is constant.
+    """
+    same_shape(noise=noise)
+    same_shape(particles=particles)
+    power = float(np.var(particles, dtype=np.float64))
+    if power == 0:
+        raise InputError("the denoised micrograph with particles is constant")
+    return float(np.var(noise, dtype=np.float64)) / power
+
+
+def find_blobs(image: Image, diameter_px: float) -> Blobs:
+    """Find dark blobs of one size: maxima of a difference of Gaussians, a diameter apart.
+
+    The narrow Gaussian has sigma = diameter / (2 sqrt 2) / sqrt 1.6, the wide one 1.6 times that:
+    the pair responds most to a disc of this diameter. The response is wide - narrow. A maximum
+    counts if it is positive, the largest within one diameter and at least half a diameter from the
+    border.
+
+    Parameters
+    ----------
+    image : array, shape (y, x)
+        Denoised micrograph, protein dark.
+    diameter_px : float
+        Particle diameter in pixels, at least 2.
+
+    Raises
+    ------
+    InputError
+        If the diameter is under 2 pixels or over a quarter of the image, or values are not finite.
+
+    References
+    ----------
+    Voss et al., J. Struct. Biol. 166, 205 (2009), the DoG picker.
+    """
+    shape = same_shape(image=image)
+    if not 2 <= diameter_px <= min(shape) / 4:
+        raise InputError(
+            f"a diameter of {diameter_px:.1f} px does not suit an image of {shape}: "
+            "it must be 2 px to a quarter of the shorter side"
+        )
+    narrow = diameter_px / (2 * 2**0.5) / SIGMA_RATIO**0.5
+    response = gaussian(image, narrow * SIGMA_RATIO) - gaussian(image, narrow)
+    return _separated_maxima(response, diameter_px)
+
+
+def pick_threshold(micrographs: Sequence[Blobs]) -> float:
+    """Set the picking threshold from micrographs with particles, by Otsu's method.
+
+    The threshold splits the heights of all blobs into two classes with the largest variance
+    between them: particles, and everything else.
+
+    Parameters
+    ----------
+    micrographs : sequence of Blobs
+        Blobs of denoised micrographs with particles.
+
+    Returns
+    -------
+    float
+        Height in grey levels, midway between the lowest particle and the highest of the rest.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than two blobs of different height.
+
+    References
+    ----------
+    Otsu, IEEE Trans. Syst. Man Cybern. 9, 62 (1979).
+    """
+    heights = np.sort(np.concatenate([blobs.height for blobs in micrographs] or [np.empty(0)]))
+    if heights.size < 2 or heights[0] == heights[-1]:
+        raise InputError("too few blobs for a threshold: give micrographs with more particles")
+    below = np.arange(1, heights.size)
+    above = heights.size - below
+    sums = np.cumsum(heights)[:-1]
+    contrast = (heights.sum() - sums) / above - sums / below
+    split = int(np.argmax(below * above * contrast**2))
+    return float((heights[split] + heights[split + 1]) / 2)
+
+
+def _separated_maxima(response: Float64, distance_px: float) -> Blobs:
+    margin = int(np.ceil(distance_px / 2))
+    inner = response[margin:-margin, margin:-margin]
+    centre = response[1:-1, 1:-1]
+    is_peak = np.ones(centre.shape, bool)
+    for dy in (-1, 0, 1):
+        for dx in (-1, 0, 1):
+            if dy or dx:
+                rows = slice(1 + dy, response.shape[0] - 1 + dy)
+                columns = slice(1 + dx, response.shape[1] - 1 + dx)
+                is_peak &= centre >= response[rows, columns]
+    is_peak = is_peak[margin - 1 : margin - 1 + inner.shape[0], margin - 1 :][:, : inner.shape[1]]
+    yx = np.argwhere(is_peak & (inner > 0)) + margin
+    height = response[yx[:, 0], yx[:, 1]]
+    order = np.argsort(-height, kind="stable")
+    yx, height = yx[order], height[order]
+    kept: list[int] = []
+    for i in range(len(yx)):
+        if all(np.hypot(*(yx[i] - yx[j])) >= distance_px for j in kept):
+            kept.append(i)
+    return Blobs(yx[kept].astype(np.float64).reshape(-1, 2), height[kept])

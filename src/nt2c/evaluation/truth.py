@@ -1,0 +1,277 @@
+"""Metrics of a denoised micrograph against its noiseless truth."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nt2c.core.errors import InputError
+from nt2c.evaluation.checks import same_shape
+from nt2c.evaluation.spectral import Float64, Image, ring_sums, rings, tapered
+
+SSIM_SIGMA_PX = 1.5
+SSIM_RADIUS_PX = 5
+
+
+@dataclass(frozen=True)
+class Match:
+    """Least-squares affine match `gain * image + offset` of an image to a truth."""
+
+    gain: float
+    offset: float
+
+    def apply(self, image: Image) -> Float64:
+        """Return `gain * image + offset`."""
+        return self.gain * np.asarray(image, np.float64) + self.offset
+
+
+@dataclass(frozen=True)
+class FrcCurve:
+    """Fourier ring correlation.
+
+    Attributes
+    ----------
+    frequency : array, shape (rings,)
+        Ring centres in 1/angstrom, without the zero frequency, up to Nyquist.
+    correlation : array, shape (rings,)
+        Correlation per ring in [-1, 1]; 0 where a ring holds no power.
+    """
+
+    frequency: Float64
+    correlation: Float64
+
+    def resolution_a(self, level: float) -> float | None:
+        """Return where the curve first falls below a level.
+
+        Parameters
+        ----------
+        level : float
+            Correlation, for example 0.5 or 0.143.
+
+        Returns
+        -------
+        float or None
+            Resolution in angstrom, interpolated between rings. None if the curve never falls
+            below the level; infinity if it starts below it.
+        """
+        below = np.flatnonzero(self.correlation < level)
+        if below.size == 0:
+            return None
+        i = int(below[0])
+        if i == 0:
+            return float("inf")
+        high, low = self.correlation[i - 1], self.correlation[i]
+        step = (high - level) / (high - low)
+        k = self.frequency[i - 1] + step * (self.frequency[i] - self.frequency[i - 1])
+        return float(1 / k)
+
+
+@dataclass(frozen=True)
+class TruthScore:
+    """All metrics of one micrograph against its truth.
+
+    Attributes
+    ----------
+    correlation : float
+        Pearson correlation at full size.
+    psnr_db, ssim : float
+        After the least-squares affine match.
+    frc05_a, frc0143_a : float or None
+        Resolutions in angstrom at which the FRC falls below 0.5 and 0.143, see `FrcCurve`.
+    """
+
+    correlation: float
+    psnr_db: float
+    ssim: float
+    frc05_a: float | None
+    frc0143_a: float | None
+
+
+def truth_score(image: Image, truth: Image, pixel_size_a: float) -> TruthScore:
+    """Judge an image by its noiseless truth with every metric of this module.
+
+    Parameters
+    ----------
+    image, truth : array, shape (y, x)
+        Denoised micrograph and truth on the same grid, any grey scales.
+    pixel_size_a : float
+        Pixel size in angstrom.
+
+    Raises
+    ------
+    InputError
+        If shapes differ, values are not finite or the truth is constant.
+    """
+    matched = affine_match(image, truth).apply(image)
+    curve = frc(image, truth, pixel_size_a)
+    return TruthScore(
+        correlation=correlation(image, truth),
+        psnr_db=psnr_db(matched, truth),
+        ssim=ssim(matched, truth),
+        frc05_a=curve.resolution_a(0.5),
+        frc0143_a=curve.resolution_a(0.143),
+    )
+
+
+def correlation(image: Image, truth: Image) -> float:
+    """Return the Pearson correlation of two images; 0 if one of them is constant.
+
+    Parameters
+    ----------
+    image, truth : array, shape (y, x)
+        Images on the same grid.
+
+    Raises
+    ------
+    InputError
+        If shapes differ or values are not finite.
+    """
+    same_shape(image=image, truth=truth)
+    a, b = _centred(image), _centred(truth)
+    power = float((a * a).sum() * (b * b).sum())
+    return float((a * b).sum()) / power**0.5 if power > 0 else 0.0
+
+
+def affine_match(image: Image, truth: Image) -> Match:
+    """Find the gain and offset that bring an image closest to the truth in least squares.
+
+    Parameters
+    ----------
+    image, truth : array, shape (y, x)
+        Images on the same grid.
+
+    Returns
+    -------
+    Match
+        A constant image gets gain 0 and the truth's mean as offset.
+
+    Raises
+    ------
+    InputError
+        If shapes differ or values are not finite.
+    """
+    same_shape(image=image, truth=truth)
+    a, b = _centred(image), _centred(truth)
+    power = float((a * a).sum())
+    gain = float((a * b).sum()) / power if power > 0 else 0.0
+    return Match(gain, float(np.mean(truth, dtype=np.float64) - gain * np.mean(image, dtype=float)))
+
+
+def psnr_db(image: Image, truth: Image) -> float:
+    """Return the peak signal-to-noise ratio, the peak being the truth's range, in decibels.
+
+    Parameters
+    ----------
+    image, truth : array, shape (y, x)
+        Images on the same grid and grey scale (match them first).
+
+    Returns
+    -------
+    float
+        10 log10((max - min)^2 / mean squared error); infinity for equal images.
+
+    Raises
+    ------
+    InputError
+        If shapes differ, values are not finite or the truth is constant.
+    """
+    same_shape(image=image, truth=truth)
+    difference = np.asarray(image, np.float64) - np.asarray(truth, np.float64)
+    error = float(np.mean(difference**2))
+    return float(10 * np.log10(_range(truth) ** 2 / error)) if error > 0 else float("inf")
+
+
+def ssim(image: Image, truth: Image) -> float:
+    """Return the mean structural similarity with a Gaussian window (sigma 1.5 px, 11 x 11).
+
+    Parameters
+    ----------
+    image, truth : array, shape (y, x)
+        Images on the same grid and grey scale (match them first), at least 11 x 11.
+
+    Returns
+    -------
+    float
+        Mean over the pixels whose window lies inside the image.
+
+    Raises
+    ------
+    InputError
+        If shapes differ or are too small, values are not finite or the truth is constant.
+
+    References
+    ----------
+    Wang et al., IEEE Trans. Image Process. 13, 600 (2004), eq. 13-15, K1 = 0.01, K2 = 0.03.
+    """
+    shape = same_shape(image=image, truth=truth)
+    if min(shape) < 2 * SSIM_RADIUS_PX + 1:
+        raise InputError(f"SSIM needs at least 11 x 11 pixels, got {shape}")
+    a, b = np.asarray(image, np.float64), np.asarray(truth, np.float64)
+    mean_a, mean_b = _windowed(a), _windowed(b)
+    var_a = _windowed(a * a) - mean_a**2
+    var_b = _windowed(b * b) - mean_b**2
+    cov = _windowed(a * b) - mean_a * mean_b
+    c1, c2 = (0.01 * _range(truth)) ** 2, (0.03 * _range(truth)) ** 2
+    luminance = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
+    structure = (2 * cov + c2) / (var_a + var_b + c2)
+    return float(np.mean(luminance * structure))
+
+
+def frc(image: Image, truth: Image, pixel_size_a: float) -> FrcCurve:
+    """Return the Fourier ring correlation of two images with tapered edges.
+
+    Parameters
+    ----------
+    image, truth : array, shape (y, x)
+        Images on the same grid.
+    pixel_size_a : float
+        Pixel size in angstrom.
+
+    Returns
+    -------
+    FrcCurve
+        Rings are one Fourier pixel of the longer side wide.
+
+    Raises
+    ------
+    InputError
+        If shapes differ or values are not finite.
+
+    References
+    ----------
+    Saxton & Baumeister, J. Microsc. 127, 127 (1982).
+    """
+    shape = same_shape(image=image, truth=truth)
+    index, frequency = rings(shape, pixel_size_a)
+    a, b = np.fft.rfft2(tapered(image)), np.fft.rfft2(tapered(truth))
+
+    def summed(values: Float64) -> Float64:
+        return ring_sums(values, index, frequency.size, shape[1])
+
+    cross = summed((a * b.conj()).real)
+    power = np.sqrt(summed(np.abs(a) ** 2) * summed(np.abs(b) ** 2))
+    curve = np.divide(cross, power, out=np.zeros_like(cross), where=power > 0)
+    return FrcCurve(frequency[1:], curve[1:])
+
+
+def _centred(image: Image) -> Float64:
+    result: Float64 = np.asarray(image, np.float64) - np.mean(image, dtype=np.float64)
+    return result
+
+
+def _range(truth: Image) -> float:
+    value = float(truth.max()) - float(truth.min())
+    if value == 0:
+        raise InputError("the truth is constant: there is nothing to compare with")
+    return value
+
+
+def _windowed(image: Float64) -> Float64:
+    offsets = np.arange(-SSIM_RADIUS_PX, SSIM_RADIUS_PX + 1)
+    kernel = np.exp(-(offsets**2) / (2 * SSIM_SIGMA_PX**2))
+    kernel /= kernel.sum()
+    rows, columns = (size - 2 * SSIM_RADIUS_PX for size in image.shape)
+    vertical = np.sum([w * image[i : i + rows] for i, w in enumerate(kernel)], axis=0)
+    result: Float64 = np.sum(
+        [w * vertical[:, i : i + columns] for i, w in enumerate(kernel)], axis=0
+    )
+    return result
