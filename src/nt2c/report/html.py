@@ -1,0 +1,122 @@
+"""One self-contained HTML page: opens from any folder, asks the network for nothing."""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nt2c import __version__
+from nt2c.io.files import atomic_path
+
+EXTRACT_FROM_RAW = (
+    "Denoised micrographs are for looking, screening and picking. "
+    "Extract particles from the raw micrographs."
+)
+"""The sentence that goes with every denoised micrograph."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A micrograph before and after, under a slider.
+
+    Attributes
+    ----------
+    name : str
+        What the micrograph is.
+    before, after : bytes
+        PNG files of the same size.
+    labels : (str, str)
+        What the two are.
+    caption : str
+        A sentence below.
+    panels : sequence of (str, bytes)
+        Titles and PNG files of further pictures, shown small below.
+    """
+
+    name: str
+    before: bytes
+    after: bytes
+    labels: tuple[str, str] = ("raw", "denoised")
+    caption: str = ""
+    panels: Sequence[tuple[str, bytes]] = ()
+
+
+@dataclass(frozen=True)
+class Table:
+    """A small table; the first column names the row.
+
+    Attributes
+    ----------
+    columns : sequence of str
+        Headings.
+    rows : sequence of sequence of str
+        Cells, as they are to be read.
+    emphasis : int, optional
+        Index of the row to stress.
+    note : str
+        A line below.
+    """
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    emphasis: int | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Page:
+    """What a page says.
+
+    Attributes
+    ----------
+    title : str
+        Heading.
+    verdict : str
+        The result in plain words, one or two sentences.
+    table : Table
+        Figures behind the verdict.
+    comparisons : sequence of Comparison
+        Micrographs.
+    details : sequence of str
+        How it was made, one line each.
+    """
+
+    title: str
+    verdict: str
+    table: Table
+    comparisons: Sequence[Comparison]
+    details: Sequence[str] = ()
+
+
+def write_page(path: Path | str, page: Page) -> None:
+    """Write a page to `path`, whole or not at all.
+
+    Parameters
+    ----------
+    path : Path or str
+        HTML file; its folder exists.
+    page : Page
+        Contents.
+    """
+    with atomic_path(Path(path)) as temporary:
+        temporary.write_text(render(page), encoding="utf-8")
+
+
+def render(page: Page) -> str:
+    """Return the HTML text of a page, pictures included."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("nt2c.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["embed"] = _embed
+    template = environment.get_template("page.html")
+    return template.render(page=page, advice=EXTRACT_FROM_RAW, version=__version__)
+
+
+def _embed(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
