@@ -22,7 +22,7 @@ def shared():
 
 
 def smooth(rng, shape, sigma_px):
-    """White noise of unit variance, blurred with periodic edges and brought back to unit variance."""
+    """White noise, blurred with periodic edges and brought to unit variance."""
     ky = np.fft.fftfreq(shape[0])[:, None]
     kx = np.fft.rfftfreq(shape[1])[None, :]
     gain = np.exp(-2 * (np.pi * sigma_px) ** 2 * (ky**2 + kx**2))

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-from tests.evaluation.conftest import smooth
 
 from nt2c.core.errors import InputError
 from nt2c.evaluation import filters
 from nt2c.evaluation.truth import correlation
+from tests.evaluation.conftest import smooth
 
 
 @pytest.mark.parametrize("sigma", [1.5, 4.0, 7.3])

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from tests.evaluation.conftest import smooth
 
 from nt2c.core.errors import InputError
 from nt2c.evaluation.halves import halves_score
+from tests.evaluation.conftest import smooth
 
 SHAPE = (500, 500)
 

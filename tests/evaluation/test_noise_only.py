@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from tests.evaluation.conftest import smooth
 
 from nt2c.core.errors import InputError
 from nt2c.evaluation import noise_only
+from tests.evaluation.conftest import smooth
 
 DIAMETER = 16
 CENTRES = [(40, 40), (40, 120), (120, 50), (110, 130), (170, 90)]

@@ -3,10 +3,10 @@ import importlib.util
 
 import numpy as np
 import pytest
-from tests.evaluation.conftest import smooth
 
 from nt2c.core.errors import InputError
 from nt2c.evaluation import pairs
+from tests.evaluation.conftest import smooth
 
 PIXEL_A = 2.0
 

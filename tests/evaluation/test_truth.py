@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from tests.evaluation.conftest import smooth
 
 from nt2c.core.errors import InputError
 from nt2c.evaluation import truth
+from tests.evaluation.conftest import smooth
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_frc_of_signal_plus_noise_follows_its_snr(rng):
 
 
 def test_frc_crossing_of_a_known_lowpass(rng):
-    """Below a sharp cut-off the image is the truth, above it only noise: both levels cross there."""
+    """Mostly truth below a sharp cut-off and only noise above: both levels cross there."""
     clean = rng.standard_normal((200, 200))
     k = np.hypot(np.fft.fftfreq(200, 2.0)[:, None], np.fft.rfftfreq(200, 2.0)[None])
     cut = 0.125
@@ -129,7 +129,7 @@ def test_resolution_interpolates_and_names_the_extremes():
 
 def test_wrong_inputs_are_named(scene):
     clean, noisy = scene
-    with pytest.raises(InputError, match="differ in shape: image .*truth"):
+    with pytest.raises(InputError, match=r"differ in shape: image .*truth"):
         truth.correlation(noisy[:-1], clean)
     noisy[3, 4] = np.nan
     with pytest.raises(InputError, match="image: holds NaN"):
