@@ -1,0 +1,233 @@
+"""Opening micrographs of any supported format, and writing the results like them."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from nt2c.core.errors import InputError
+from nt2c.io.files import atomic_path
+from nt2c.io.mrc import MrcReader
+from nt2c.io.mrc_writer import MrcWriter
+from nt2c.io.pixel_size import choose_pixel_size
+from nt2c.io.tiff import TiffReader
+
+_TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+class Micrograph:
+    """An open micrograph or stack of micrographs, from `open_micrograph`; use it in a `with` block.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    shape : tuple of int
+        Rows and columns (y, x) of each image, px. Rows are in the order of the file.
+    sections : int
+        Number of images, 1 for a micrograph.
+    pixel_size_a : float
+        The pixel size that counts, angstrom.
+    warnings : tuple of str
+        What the user should know about the file, without its name.
+    """
+
+    def __init__(
+        self, path: Path, reader: MrcReader | TiffReader, pixel_size_a: float, warnings: list[str]
+    ) -> None:
+        self.path = path
+        self.reader = reader
+        self.shape = reader.shape
+        self.sections = reader.sections
+        self.pixel_size_a = pixel_size_a
+        self.warnings = (*reader.notes, *warnings)
+
+    def __enter__(self) -> Self:
+        """Return the micrograph."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the file."""
+        self.reader.close()
+
+    def read(self, section: int = 0) -> NDArray[np.float32]:
+        """Return image `section` (from 0) as a new float32 array (y, x), values as stored.
+
+        Raises
+        ------
+        InputError
+            The data are truncated or damaged, not finite somewhere, or the same everywhere.
+        """
+        image = self.reader.read(section)
+        where = f"{self.path}" + (f", image {section + 1}" if self.sections > 1 else "")
+        low, high = float(image.min()), float(image.max())
+        if not (math.isfinite(low) and math.isfinite(high)):
+            count = int(image.size - np.isfinite(image).sum())
+            raise InputError(
+                f"{where}: {count} pixels are not finite (NaN or infinite); repair the file or "
+                "make it again"
+            )
+        if low == high:
+            raise InputError(
+                f"{where}: every pixel is {low:g}, there is no image; leave the file out"
+            )
+        return image
+
+
+def open_micrograph(
+    path: Path | str, pixel_size_a: float | None = None, star_pixel_size_a: float | None = None
+) -> Micrograph:
+    """Open an MRC file (also gzip or bzip2 compressed) or a TIFF file for reading.
+
+    The kind is told from the contents, not from the name. See `tiff` for which way up a TIFF is.
+
+    Parameters
+    ----------
+    path : Path or str
+        The file.
+    pixel_size_a : float or None
+        The user's pixel size, angstrom; it counts before all others.
+    star_pixel_size_a : float or None
+        Pixel size in the STAR file that lists the micrograph; it counts before the header's.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read or used, or no pixel size is known; the message names the file, what
+        is wrong and what to do.
+    SettingsError
+        The user's pixel size is not a positive number.
+    """
+    path = Path(path)
+    reader = _open_reader(path)
+    try:
+        size_a, warnings = choose_pixel_size(
+            path, pixel_size_a, star_pixel_size_a, reader.pixel_size_a
+        )
+    except BaseException:
+        reader.close()
+        raise
+    return Micrograph(path, reader, size_a, warnings)
+
+
+@contextmanager
+def create_output(
+    path: Path | str,
+    like: Micrograph,
+    *,
+    pixel_size_a: float | None = None,
+    shape: tuple[int, int] | None = None,
+    float16: bool = False,
+    label: str = "",
+) -> Iterator[MrcWriter]:
+    """Write the result of processing `like` as an MRC file that appears whole or not at all.
+
+    Parameters
+    ----------
+    path : Path or str
+        File to write.
+    like : Micrograph
+        Open input: gives the number of sections and, if it is an MRC file, labels, extended header,
+        origin and start indices (see `MrcWriter`).
+    pixel_size_a, shape
+        Sampling of the result, when it is not the input's: angstrom, and rows and columns.
+    float16 : bool
+        Write mode 12 instead of mode 2.
+    label : str
+        Line added to the labels, see `history_label`.
+
+    Yields
+    ------
+    MrcWriter
+        Call its `write(section, image)` once for each section, in order.
+    """
+    with (
+        atomic_path(path) as temporary,
+        MrcWriter(
+            temporary,
+            shape or like.shape,
+            like.sections,
+            pixel_size_a or like.pixel_size_a,
+            float16=float16,
+            label=label,
+            like=like.reader if isinstance(like.reader, MrcReader) else None,
+            like_pixel_size_a=like.pixel_size_a,
+        ) as writer,
+    ):
+        yield writer
+
+
+def write_micrograph(
+    path: Path | str,
+    image: ArrayLike,
+    pixel_size_a: float,
+    *,
+    float16: bool = False,
+    label: str = "",
+) -> None:
+    """Write an image (y, x) or a stack (section, y, x) as a new MRC file, whole or not at all.
+
+    Parameters
+    ----------
+    path : Path or str
+        File to write; by custom ".mrc" for an image and ".mrcs" for a stack.
+    image : array
+        Real, finite values.
+    pixel_size_a : float
+        Angstrom.
+    float16 : bool
+        Write mode 12 instead of mode 2.
+    label : str
+        Label line, see `history_label`.
+    """
+    array = np.asarray(image)
+    stack = array if array.ndim == 3 else array[np.newaxis]
+    shape = (stack.shape[1], stack.shape[2])
+    with (
+        atomic_path(path) as temporary,
+        MrcWriter(
+            temporary, shape, len(stack), pixel_size_a, float16=float16, label=label
+        ) as writer,
+    ):
+        for section, plane in enumerate(stack):
+            writer.write(section, plane)
+
+
+def _open_reader(path: Path) -> MrcReader | TiffReader:
+    signature = _signature(path)
+    if path.suffix.lower() == ".eer":
+        raise InputError(f"{path}: EER files are movies; give the motion-corrected sum instead")
+    if signature in _TIFF_SIGNATURES:
+        return TiffReader(path)
+    if signature[:2] == b"\x1f\x8b":
+        return MrcReader(path, "gzip")
+    if signature[:3] == b"BZh":
+        return MrcReader(path, "bzip2")
+    return MrcReader(path)
+
+
+def _signature(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            signature = file.read(4)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; check the path") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: a folder, not a micrograph") from None
+    except PermissionError:
+        raise InputError(f"{path}: no permission to read it; check with ls -l") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    if not signature:
+        raise InputError(f"{path}: an empty file (0 bytes); copy or make it again")
+    return signature

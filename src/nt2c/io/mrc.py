@@ -1,0 +1,112 @@
+"""Reading MRC files section by section, plain or compressed with gzip or bzip2."""
+
+import bz2
+import gzip
+import io
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nt2c.core.errors import InputError
+from nt2c.io.mrc_header import HEADER_BYTES, MrcHeader, parse_header
+
+
+class MrcReader:
+    """An open MRC file; holds one section in memory at a time.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    compression : str
+        "" (none), "gzip" or "bzip2".
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Rows and columns (y, x), px; rows in the order of the file.
+    sections : int
+        Number of images.
+    pixel_size_a : float or None
+        From the header, angstrom.
+    notes : tuple of str
+        What was forgiven.
+    header : MrcHeader
+        The checked header.
+    extended_header : bytes
+        What lies between the header and the images, as stored.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read or used (see `parse_header`).
+    """
+
+    def __init__(self, path: Path, compression: str = "") -> None:
+        self._path = path
+        self._file = _open(path, compression)
+        try:
+            size = None if compression else path.stat().st_size
+            self.header: MrcHeader = parse_header(self._bytes(0, HEADER_BYTES), path, size)
+            extended_bytes = self.header.data_offset - HEADER_BYTES
+            self.extended_header = self._bytes(HEADER_BYTES, extended_bytes)
+        except BaseException:
+            self.close()
+            raise
+        self.shape = self.header.shape
+        self.sections = self.header.sections
+        self.pixel_size_a = self.header.pixel_size_a
+        self.notes = self.header.notes
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def read(self, section: int) -> NDArray[np.float32]:
+        """Return image `section` (from 0) as float32 (y, x).
+
+        Raises
+        ------
+        InputError
+            The file ends too early or its compressed data are damaged.
+        """
+        stored = np.empty(self.shape, self.header.dtype)
+        offset = self.header.data_offset + section * self.header.section_bytes
+        if self._fill(offset, stored) < self.header.section_bytes:
+            raise InputError(
+                f"{self._path}: truncated: image {section + 1} of {self.sections} is not complete; "
+                "copy or make the file again"
+            )
+        return stored.astype(np.float32, copy=False)
+
+    def _bytes(self, offset: int, count: int) -> bytes:
+        buffer = np.empty(count, np.uint8)
+        return buffer[: self._fill(offset, buffer)].tobytes()
+
+    def _fill(self, offset: int, array: NDArray[Any]) -> int:
+        """Read into `array` from `offset` on; return the number of bytes that were there."""
+        window = array.reshape(-1).view(np.uint8).data
+        filled = 0
+        try:
+            self._file.seek(offset)
+            while filled < len(window):
+                count = self._file.readinto(window[filled:])
+                if not count:
+                    break
+                filled += count
+        except EOFError:
+            return filled
+        except (OSError, zlib.error) as error:
+            raise InputError(f"{self._path}: damaged data ({error}); copy it again") from None
+        return filled
+
+
+def _open(path: Path, compression: str) -> io.BufferedIOBase:
+    if compression == "gzip":
+        return gzip.open(path, "rb")
+    if compression == "bzip2":
+        return bz2.open(path, "rb")
+    return path.open("rb")
