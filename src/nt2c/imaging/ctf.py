@@ -14,15 +14,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nt2c.imaging.fourier import frequency_axes
-
 Parameter: TypeAlias = float | Tensor
 
 
 def wavelength_a(voltage_kv: float) -> float:
-    """Relativistic electron wavelength in angstrom (Williams & Carter 2009, eq. 1.6)."""
+    """Relativistic electron wavelength in angstrom, CODATA 2018 (Kirkland 2010, eq. 2.5)."""
     volt = 1e3 * voltage_kv
-    return 12.264259 / math.sqrt(volt * (1 + 0.97847543e-6 * volt))
+    return 12.26425966 / math.sqrt(volt * (1 + 0.97847559e-6 * volt))
 
 
 def interaction_rad_per_v_a(voltage_kv: float) -> float:
@@ -79,12 +77,14 @@ def ctf(
         sin(chi) times the envelopes, shape (..., y, x // 2 + 1), in [-1, 1], with
         chi = pi lambda df k^2 - pi/2 Cs lambda^3 k^4 + phase shift + asin(amplitude contrast)
         (Rohou & Grigorieff 2015, eq. 2-4; envelopes: Kirkland 2010, ch. 3; B: exp(-B k^2 / 4)).
+        float32, computed in float64: chi reaches hundreds of radians.
     """
 
     def field(value: Parameter) -> Tensor:
-        return torch.as_tensor(value, dtype=torch.float32, device=device)[..., None, None]
+        return torch.as_tensor(value, dtype=torch.float64, device=device)[..., None, None]
 
-    ky, kx = frequency_axes(shape, pixel_size_a, device)
+    ky = torch.fft.fftfreq(shape[0], pixel_size_a, dtype=torch.float64, device=device)[:, None]
+    kx = torch.fft.rfftfreq(shape[1], pixel_size_a, dtype=torch.float64, device=device)
     k2 = ky**2 + kx**2
     wavelength = wavelength_a(optics.voltage_kv)
     cs_a = 1e7 * optics.cs_mm
@@ -105,4 +105,4 @@ def ctf(
         + (math.pi * semi_angle * gradient) ** 2 / math.log(2)
         + 0.25 * field(optics.b_factor_a2) * k2
     )
-    return torch.sin(chi) * torch.exp(-exponent)
+    return (torch.sin(chi) * torch.exp(-exponent)).float()
