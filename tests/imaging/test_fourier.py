@@ -1,0 +1,133 @@
+"""Change of sampling, filters and spectra, against direct summation in float64."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nt2c.imaging.fourier import (
+    apply_filter,
+    frequency_grid,
+    gaussian_lowpass,
+    radial_power,
+    resampled_shape,
+    resize,
+)
+from tests.reference import fourier as reference
+
+
+def image_of(shape, seed=0, dtype=torch.float32):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+sizes = st.integers(2, 24)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.tuples(sizes, sizes), st.tuples(sizes, sizes))
+def test_resize_equals_direct_summation(old, new):
+    image = image_of(old)
+    assert resize(image, new).shape == new
+    expected = reference.resize(image.numpy(), new)
+    assert np.abs(resize(image, new).numpy() - expected).max() < 1e-5
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.tuples(sizes, sizes), st.tuples(sizes, sizes))
+def test_resize_keeps_the_mean(old, new):
+    image = image_of(old) + 100
+    mean = image.double().mean()
+    assert abs(float(resize(image, new).double().mean() - mean)) < 1e-5 * 100
+
+
+def below_nyquist(shape, limit, seed=3):
+    """An image that holds only frequencies below those of the smaller grid `limit`."""
+    return resize(resize(image_of(shape, seed, torch.float64), limit), shape)
+
+
+@pytest.mark.parametrize(
+    ("big", "small"),
+    [((32, 30), (20, 18)), ((33, 31), (20, 18)), ((37, 41), (36, 40)), ((64, 64), (16, 34))],
+)
+def test_round_trip_is_exact_for_in_band_content(big, small):
+    image = below_nyquist(big, small)
+    back = resize(resize(image, small), big)
+    assert (back - image).abs().max() < 1e-12
+    up = resize(resize(image, (2 * big[0], 2 * big[1])), big)
+    assert (up - image).abs().max() < 1e-12
+
+
+def test_resize_samples_the_same_wave():
+    def wave(n):
+        x = torch.arange(n, dtype=torch.float64) / n
+        phase = torch.cos(2 * torch.pi * (3 * x[:, None] + 5 * x) + 0.7)
+        return phase + 2 * torch.sin(2 * torch.pi * 2 * x)[:, None]
+
+    assert (resize(wave(48), (20, 20)) - wave(20)).abs().max() < 1e-12
+    assert (resize(wave(21), (50, 50)) - wave(50)).abs().max() < 1e-12
+    too_fine = torch.cos(2 * torch.pi * 11 * torch.arange(48) / 48).expand(48, 48)
+    assert resize(too_fine, (48, 20)).abs().max() < 1e-5
+
+
+def test_resize_works_on_batches_and_is_differentiable():
+    batch = image_of((2, 3, 10, 14))
+    single = torch.stack([torch.stack([resize(i, (8, 20)) for i in row]) for row in batch])
+    assert (resize(batch, (8, 20)) - single).abs().max() < 1e-6
+    batch.requires_grad_()
+    resize(batch, (8, 20)).square().sum().backward()
+    assert batch.grad is not None
+    with pytest.raises(ValueError, match="at least 1"):
+        resize(batch, (0, 8))
+
+
+@given(st.integers(33, 12000), st.floats(0.3, 6.0), st.floats(0.3, 6.0))
+def test_resampled_shape_is_even_and_covers_the_field(size, old, new):
+    got = resampled_shape((size, 2 * size), old, new)
+    for n, before in zip(got, (size, 2 * size), strict=True):
+        assert n % 2 == 0
+        assert n == 2 or abs(n * new - before * old) <= new * (1 + 1e-6)
+
+
+def test_frequency_grid_is_that_of_rfft2():
+    k = frequency_grid((6, 9), 2.0)
+    ky, kx = np.fft.fftfreq(6, 2.0), np.fft.rfftfreq(9, 2.0)
+    assert np.allclose(k.numpy(), np.hypot(ky[:, None], kx))
+
+
+def test_filters():
+    image = image_of((18, 15))
+    assert (apply_filter(image, torch.ones(18, 8)) - image).abs().max() < 1e-5
+    flat = gaussian_lowpass(torch.full((20, 30), 7.0), 3.0)
+    assert (flat - 7).abs().max() < 1e-4
+    point = torch.zeros(41, 41)
+    point[20, 20] = 1
+    x = torch.arange(41) - 20.0
+    gauss = torch.exp(-(x**2) / (2 * 2.5**2))
+    gauss = gauss / gauss.sum()
+    assert (gaussian_lowpass(point, 2.5) - gauss[:, None] * gauss).abs().max() < 1e-4
+
+
+def test_lowpass_mirrors_at_borders():
+    ramp = torch.arange(64.0).expand(64, 64)
+    smooth = gaussian_lowpass(ramp, 4.0)
+    # Mirrored, the ramp's end is only rounded (by sigma sqrt(2 / pi)); wrapped, it would jump.
+    assert float((smooth - ramp).abs().max()) < 4.0 * (2 / torch.pi) ** 0.5 + 0.6
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (15, 18), (18, 15), (13, 13)])
+def test_radial_power_equals_the_double_loop(shape):
+    image = image_of(shape, 5)
+    frequency, power = radial_power(image, 1.7, 7)
+    assert np.allclose(power.numpy(), reference.radial_power(image, 1.7, 7), rtol=1e-4)
+    assert np.allclose(frequency.numpy(), (np.arange(7) + 0.5) / 7 * 0.5 / 1.7)
+
+
+def test_radial_power_of_white_noise():
+    batch = 3.0 * image_of((8, 128, 128), 6) + 50
+    _, power = radial_power(batch, 2.0, 16)
+    assert power.shape == (8, 16)
+    expected = 9.0 * 2.0**2
+    # Shell 1 and up hold more than 150 modes in each of 8 images: 5 / sqrt(8 * 75) = 20 %.
+    assert float((power.mean(0)[1:] / expected - 1).abs().max()) < 0.2
+    assert float(power.mean() / expected) == pytest.approx(1, abs=0.03)
