@@ -1,4 +1,4 @@
-"""The command `nt2c`: finds the command asked for, loads only that one, turns errors into exit codes.
+"""The command `nt2c`: loads only the command asked for and turns errors into exit codes.
 
 Exit codes: 0 all done; 1 some inputs failed; 2 wrong usage or settings; 130 interrupted.
 """

@@ -27,7 +27,7 @@ def models() -> None:
             Text(path.stem, style="bold"),
             f"{path.stat().st_size / 1e6:.1f} MB",
             f"{sum(tensor.numel() for tensor in tensors.values()):,}",
-            f"{metadata['working_pixel_size_a']:g} A",
+            f"{metadata['pixel_size_a']:g} A",
             "\n".join(f"{name}: {_shown(value)}" for name, value in figures.items()),
         )
     console = Console()

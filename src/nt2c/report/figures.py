@@ -3,12 +3,16 @@
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from numpy.typing import NDArray
+from torch import Tensor
 
 from nt2c.imaging.fourier import resize
+from nt2c.io.files import atomic_path
 
 Limits = tuple[float, float]
 """Grey values shown as black and as white."""
@@ -78,7 +82,7 @@ def png(image: NDArray[np.float32], limits: Limits | None = None) -> bytes:
 
     low, high = limits or grey_limits(image)
     grey = np.clip((image - low) / (high - low) * 255 + 0.5, 0, 255).astype(np.uint8)
-    return bytes(imagecodecs.png_encode(grey))
+    return bytes(imagecodecs.png_encode(np.ascontiguousarray(grey)))
 
 
 def strip(panels: Sequence[Panel], limits: Limits, height_in: float = 3.2) -> bytes:
@@ -114,3 +118,35 @@ def strip(panels: Sequence[Panel], limits: Limits, height_in: float = 3.2) -> by
     stream = io.BytesIO()
     figure.savefig(stream, format="png")
     return stream.getvalue()
+
+
+def save_validation(
+    path: Path | str,
+    noisy: Float[Tensor, "n y x"],
+    output: Float[Tensor, "n y x"],
+    clean: Float[Tensor, "n y x"],
+    fields: int = 4,
+) -> None:
+    """Write a PNG with one row for each of the first fields: noisy, output, clean.
+
+    Output and clean share one grey scale over all rows, so that an empty field looks empty; noisy
+    images have theirs.
+
+    Parameters
+    ----------
+    path : Path or str
+        File to write; its folder is made when missing.
+    noisy, output, clean : Tensor, shape (n, y, x)
+        Micrographs, any device.
+    fields : int
+        Number of rows at most, >= 1.
+    """
+    columns = [image[:fields].detach().float().cpu().numpy() for image in (noisy, output, clean)]
+    own, shared = grey_limits(columns[0]), grey_limits(*columns[1:], sigmas=4.5)
+    levels = [
+        (column - low) / (high - low)
+        for column, (low, high) in zip(columns, (own, shared, shared), strict=True)
+    ]
+    rows = np.concatenate([np.concatenate(list(column)) for column in levels], axis=1)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(png(rows, (0.0, 1.0)))
