@@ -117,14 +117,26 @@ def test_frc_crossing_of_a_known_lowpass(rng):
     image = np.fft.irfft2(np.fft.rfft2(clean) * (k < cut), clean.shape)
     curve = truth.frc(image + 0.3 * rng.standard_normal(clean.shape), clean, 2.0)
     for level in (0.5, 0.143):
-        assert curve.resolution_a(level) == pytest.approx(1 / cut, rel=0.03)
+        assert curve.resolution_a(level) == pytest.approx(1 / cut, rel=2.5 / 50)  # 50 rings
 
 
-def test_resolution_interpolates_and_names_the_extremes():
-    curve = truth.FrcCurve(np.array([0.1, 0.2, 0.3]), np.array([0.9, 0.7, 0.3]))
-    assert curve.resolution_a(0.5) == pytest.approx(1 / 0.25)
-    assert curve.resolution_a(0.2) is None
-    assert curve.resolution_a(0.95) == float("inf")
+def test_resolution_is_interpolated_on_the_falling_side():
+    """A curve that rises to 1 at 0.2 / A and falls linearly to 0 at 0.5 / A."""
+    frequency = np.linspace(0.01, 0.5, 50)
+    curve = truth.FrcCurve(frequency, np.minimum(frequency / 0.2, (0.5 - frequency) / 0.3))
+    assert curve.resolution_a(0.5) == pytest.approx(1 / 0.35)
+    assert curve.resolution_a(0.4321) == pytest.approx(1 / (0.5 - 0.3 * 0.4321))
+
+
+def test_resolution_names_the_extremes_and_overlooks_single_rings():
+    frequency = np.linspace(0.01, 0.5, 50)
+    flat = truth.FrcCurve(frequency, np.full(50, 0.3))
+    assert flat.resolution_a(0.143) is None
+    assert flat.resolution_a(0.5) == float("inf")
+    spiky = np.where(frequency < 0.2, 1.0, 0.0)
+    spiky[40] = 0.6
+    spike = truth.FrcCurve(frequency, spiky).resolution_a(0.143)
+    assert spike == pytest.approx(1 / 0.2, rel=0.1)
 
 
 def test_wrong_inputs_are_named(scene):

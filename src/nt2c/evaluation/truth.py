@@ -10,6 +10,7 @@ from nt2c.evaluation.spectral import Float64, Image, ring_sums, rings, tapered
 
 SSIM_SIGMA_PX = 1.5
 SSIM_RADIUS_PX = 5
+SMOOTHED_RINGS = 5
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,10 @@ class FrcCurve:
     correlation: Float64
 
     def resolution_a(self, level: float) -> float | None:
-        """Return where the curve first falls below a level.
+        """Return the finest resolution down to which the curve exceeds a level.
+
+        The curve is first averaged over 5 rings. Its coarse end may lie below the level: background
+        hides the signal there.
 
         Parameters
         ----------
@@ -50,19 +54,20 @@ class FrcCurve:
         Returns
         -------
         float or None
-            Resolution in angstrom, interpolated between rings. None if the curve never falls
-            below the level; infinity if it starts below it.
+            Where the curve last falls below the level, in angstrom, interpolated between rings.
+            None if it exceeds the level at Nyquist; infinity if it exceeds it nowhere.
         """
-        below = np.flatnonzero(self.correlation < level)
-        if below.size == 0:
-            return None
-        i = int(below[0])
-        if i == 0:
+        ones = np.ones(SMOOTHED_RINGS)
+        rings_used = np.convolve(np.ones(self.correlation.size), ones, "same")
+        smooth = np.convolve(self.correlation, ones, "same") / rings_used
+        above = np.flatnonzero(smooth >= level)
+        if above.size == 0:
             return float("inf")
-        high, low = self.correlation[i - 1], self.correlation[i]
-        step = (high - level) / (high - low)
-        k = self.frequency[i - 1] + step * (self.frequency[i] - self.frequency[i - 1])
-        return float(1 / k)
+        i = int(above[-1])
+        if i == smooth.size - 1:
+            return None
+        step = (smooth[i] - level) / (smooth[i] - smooth[i + 1])
+        return float(1 / (self.frequency[i] + step * (self.frequency[i + 1] - self.frequency[i])))
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,7 @@ class TruthScore:
     psnr_db, ssim : float
         After the least-squares affine match.
     frc05_a, frc0143_a : float or None
-        Resolutions in angstrom at which the FRC falls below 0.5 and 0.143, see `FrcCurve`.
+        Finest resolutions in angstrom with an FRC over 0.5 and 0.143, see `FrcCurve`.
     """
 
     correlation: float

@@ -1,0 +1,290 @@
+"""The command `nt2c evaluate`: how good denoised micrographs are, as tables and JSON."""
+
+import csv
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from nt2c.cli.partners import image_files, partner, stem
+from nt2c.core.errors import InputError, SettingsError
+from nt2c.evaluation.spectral import Image
+
+Record = dict[str, Any]
+
+
+def evaluate(
+    denoised: Annotated[
+        list[Path],
+        typer.Argument(help="Denoised micrographs: files or folders.", metavar="DENOISED..."),
+    ],
+    truth: Annotated[
+        Path | None,
+        typer.Option(help="Noiseless truth: NAME_clean.mrc or NAME.mrc in a folder, or a file."),
+    ] = None,
+    independent: Annotated[
+        Path | None,
+        typer.Option(
+            help="Independent exposures of the same fields (no truth needed); with --raw."
+        ),
+    ] = None,
+    raw: Annotated[
+        Path | None, typer.Option(help="The raw micrographs that were denoised, for --independent.")
+    ] = None,
+    scale: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV with columns name, noise_sd_micrograph; the noise is estimated without it."
+        ),
+    ] = None,
+    halves: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(
+            help="Folders of raw even and odd halves; DENOISED are then the denoised even and "
+            "the denoised odd folder.",
+            metavar="EVEN ODD",
+        ),
+    ] = None,
+    noise_only: Annotated[
+        Path | None, typer.Option(help="Denoised particle-free fields with the names of DENOISED.")
+    ] = None,
+    diameter: Annotated[
+        float | None,
+        typer.Option(help="Particle diameter in angstrom: also count blobs with --noise-only."),
+    ] = None,
+    pixel_size: Annotated[
+        float | None, typer.Option(help="Pixel size in angstrom, before that of the files.")
+    ] = None,
+    json: Annotated[Path | None, typer.Option(help="Write all results to this file.")] = None,
+) -> int:
+    """Measure how good denoised micrographs are.
+
+    Give at least one of --truth, --independent with --raw, --halves, --noise-only. Files belong
+    together by name. docs/metrics.md defines each figure and says how it can mislead.
+    """
+    if independent and not raw:
+        raise SettingsError("--independent also needs --raw, the micrographs that were denoised")
+    if not (truth or independent or halves or noise_only):
+        raise SettingsError(
+            "nothing to compare with: give --truth, --independent with --raw, --halves or "
+            "--noise-only"
+        )
+    run = _Run(pixel_size)
+    results: Record = {}
+    if halves:
+        results["halves"] = _halves(run, denoised, halves)
+    files = image_files(denoised)
+    if truth:
+        results["truth"] = _truth(run, files, truth)
+    if independent and raw:
+        results["independent"] = _independent(run, files, independent, raw, _noise_sds(scale))
+    if noise_only:
+        results["noise_only"] = _noise_only(run, files, noise_only, diameter)
+    _show(results)
+    if json:
+        from nt2c.io.records import write_json
+
+        write_json(json, results | {"failed": run.failed})
+    return 1 if run.failed else 0
+
+
+class _Run:
+    """Reads images, and lets the other fields go on where one fails."""
+
+    def __init__(self, pixel_size_a: float | None) -> None:
+        self.pixel_size_a = pixel_size_a
+        self.failed: list[str] = []
+
+    def read(self, path: Path) -> tuple[Image, float]:
+        from nt2c.io.micrographs import open_micrograph
+
+        with open_micrograph(path, self.pixel_size_a) as micrograph:
+            return micrograph.read(), micrograph.pixel_size_a
+
+    def image(self, path: Path) -> Image:
+        return self.read(path)[0]
+
+    def each(self, files: Iterable[Path], score: Callable[[Path], Record]) -> dict[str, Record]:
+        fields = {}
+        for path in files:
+            try:
+                fields[stem(path)] = score(path)
+            except InputError as error:
+                typer.secho(f"nt2c: {error}", err=True, fg="red")
+                self.failed.append(str(error))
+        return fields
+
+
+def _truth(run: _Run, files: list[Path], place: Path) -> Record:
+    from nt2c.evaluation.truth import truth_score
+
+    def score(path: Path) -> Record:
+        image, pixel_size_a = run.read(path)
+        clean = run.image(partner(path, place, ("_clean", "_truth")))
+        return asdict(truth_score(image, clean, pixel_size_a))
+
+    fields = run.each(files, score)
+    return {"fields": fields, "mean": _means(fields)}
+
+
+def _independent(
+    run: _Run, files: list[Path], place: Path, raw: Path, noise_sds: dict[str, float]
+) -> Record:
+    from nt2c.evaluation.pairs import BandScore, PairScore, band_scores, pair_score, pooled_fraction
+
+    scores: list[PairScore] = []
+    bands: list[tuple[BandScore, ...]] = []
+
+    def score(path: Path) -> Record:
+        image, pixel_size_a = run.read(path)
+        images = (image, run.image(partner(path, place)), run.image(partner(path, raw)))
+        noise_sd = noise_sds.get(stem(path))
+        whole = pair_score(*images, pixel_size_a=pixel_size_a, noise_sd=noise_sd)
+        split = band_scores(*images, pixel_size_a=pixel_size_a, noise_sd=noise_sd)
+        scores.append(whole)
+        bands.append(split)
+        return asdict(whole) | {
+            "fraction": whole.fraction,
+            "bands": [asdict(band) | {"fraction": band.fraction} for band in split],
+        }
+
+    fields = run.each(files, score)
+    if not scores:
+        return {"fields": {}, "fraction": None, "bands": []}
+    return {
+        "fields": fields,
+        "fraction": pooled_fraction(scores),
+        "bands": [
+            {
+                "coarse_a": band[0].coarse_a,
+                "fine_a": band[0].fine_a,
+                "share": sum(b.signal for b in band) / sum(s.signal for s in scores),
+                "fraction": pooled_fraction(band),
+            }
+            for band in zip(*bands, strict=False)
+        ],
+    }
+
+
+def _noise_sds(scale: Path | None) -> dict[str, float]:
+    if scale is None:
+        return {}
+    try:
+        with scale.open(newline="") as file:
+            return {row["name"]: float(row["noise_sd_micrograph"]) for row in csv.DictReader(file)}
+    except (KeyError, TypeError, ValueError):
+        raise SettingsError(
+            f"{scale}: expected a CSV file with the columns name and noise_sd_micrograph (a number)"
+        ) from None
+
+
+def _halves(run: _Run, denoised: list[Path], raw: tuple[Path, Path]) -> Record:
+    from nt2c.evaluation.halves import halves_score
+
+    if len(denoised) != 2:
+        raise SettingsError(
+            "--halves EVEN ODD needs two DENOISED: the denoised even halves and the denoised odd "
+            f"ones; got {len(denoised)}"
+        )
+    even, odd = denoised
+
+    def score(path: Path) -> Record:
+        raw_even, raw_odd = (run.image(partner(path, place)) for place in raw)
+        result = halves_score(raw_even, raw_odd, run.image(path), run.image(partner(path, odd)))
+        return asdict(result) | {"error": result.error}
+
+    fields = run.each(image_files([even]), score)
+    return {"fields": fields, "mean": _means(fields)}
+
+
+def _noise_only(run: _Run, files: list[Path], place: Path, diameter_a: float | None) -> Record:
+    from nt2c.evaluation.noise_only import find_blobs, pick_threshold, variance_ratio
+
+    def score(path: Path) -> Record:
+        particles, pixel_size_a = run.read(path)
+        noise = run.image(partner(path, place))
+        record: Record = {"variance_ratio": variance_ratio(noise, particles)}
+        if diameter_a is not None:
+            taken = find_blobs(particles, diameter_a / pixel_size_a)
+            threshold = pick_threshold([taken])
+            record["blobs_with_particles"] = taken.count(threshold)
+            record["blobs_in_noise"] = find_blobs(noise, diameter_a / pixel_size_a).count(threshold)
+        return record
+
+    fields = run.each(files, score)
+    return {"fields": fields, "mean": _means(fields)}
+
+
+def _means(fields: dict[str, Record]) -> Record:
+    rows = list(fields.values())
+    return {
+        key: sum(row[key] for row in rows) / len(rows)
+        for key in (rows[0] if rows else ())
+        if all(row[key] is not None for row in rows)
+    }
+
+
+def _show(results: Record) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(soft_wrap=True)
+    for mode, result in results.items():
+        columns = _COLUMNS[mode]
+        used = [c for c in columns if any(c in row for row in result["fields"].values())]
+        table = Table(_TITLES[mode], *(columns[c] for c in used), box=None, pad_edge=False)
+        for name, row in result["fields"].items():
+            table.add_row(name, *(_number(row[c]) for c in used))
+        last = result.get("mean") or {"fraction": result.get("fraction")}
+        label = "all, pooled" if mode == "independent" else "mean"
+        table.add_row(label, *(_number(last.get(c), "") for c in used), style="bold")
+        console.print(table, "")
+        if result.get("bands"):
+            bands = Table("band", "share of signal", "fraction", box=None, pad_edge=False)
+            for band in result["bands"]:
+                bands.add_row(
+                    f"{band['coarse_a']:g}-{band['fine_a']:g} A",
+                    _number(band["share"]),
+                    _number(band["fraction"]),
+                )
+            console.print(bands, "")
+
+
+def _number(value: float | None, missing: str = "none") -> str:
+    return missing if value is None else f"{value:.4g}"
+
+
+_TITLES = {
+    "truth": "against the truth",
+    "independent": "against an independent exposure",
+    "halves": "halves",
+    "noise_only": "noise only",
+}
+_COLUMNS = {
+    "truth": {
+        "correlation": "correlation",
+        "psnr_db": "PSNR dB",
+        "ssim": "SSIM",
+        "frc05_a": "FRC 0.5, A",
+        "frc0143_a": "FRC 0.143, A",
+    },
+    "independent": {
+        "fraction": "fraction",
+        "recovered": "recovered",
+        "recovered_sd": "+-",
+        "signal": "signal",
+    },
+    "halves": {
+        "signal": "signal",
+        "noise_left": "noise left",
+        "bias": "bias",
+        "error": "error",
+    },
+    "noise_only": {
+        "variance_ratio": "variance ratio",
+        "blobs_in_noise": "blobs in noise",
+        "blobs_with_particles": "with particles",
+    },
+}

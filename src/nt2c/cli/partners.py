@@ -1,0 +1,73 @@
+"""Which file belongs to which: partners by name in another folder."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from nt2c.core.errors import InputError, SettingsError
+
+IMAGE_ENDINGS = (
+    ".mrc", ".mrcs", ".mrc.gz", ".mrc.bz2", ".tif", ".tiff",
+)  # fmt: skip
+ROLES = ("_noisy", "_denoised", "_clean", "_truth", "_even", "_odd", "_EVN", "_ODD")
+"""Endings that say what a file is; without it files of one field have one name."""
+
+
+def stem(path: Path) -> str:
+    """Return a file's name without the ending of an image; other dots stay."""
+    ending = max((e for e in IMAGE_ENDINGS if path.name.lower().endswith(e)), key=len, default="")
+    return path.name[: len(path.name) - len(ending)]
+
+
+def image_files(paths: Sequence[Path]) -> list[Path]:
+    """Return the image files among files and in folders, in order of name within a folder.
+
+    Raises
+    ------
+    SettingsError
+        If a path does not exist, or there is no image file.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(p for p in path.iterdir() if p.name.lower().endswith(IMAGE_ENDINGS))
+            if not inside:
+                raise SettingsError(f"{path}: holds no image file ({', '.join(IMAGE_ENDINGS)})")
+            found += inside
+        elif path.is_file():
+            found.append(path)
+        else:
+            raise SettingsError(f"{path}: no such file or folder")
+    return found
+
+
+def field(path: Path) -> str:
+    """Return the name of the field that a file shows: its stem without one of `ROLES`."""
+    name = stem(path)
+    role = next((role for role in ROLES if name.endswith(role)), "")
+    return name[: len(name) - len(role)]
+
+
+def partner(path: Path, place: Path, roles: Sequence[str] = ()) -> Path:
+    """Return the file of `place` that shows the same field as `path`.
+
+    Parameters
+    ----------
+    path : Path
+        Denoised file.
+    place : Path
+        Folder of partners, or the partner itself.
+    roles : sequence of str
+        Endings to prefer, the first most; then comes the name of `path`, then any other.
+
+    Raises
+    ------
+    InputError
+        If no other file shows that field.
+    """
+    if place.is_file():
+        return place
+    fitting = [p for p in image_files([place]) if field(p) == field(path) and not p.samefile(path)]
+    if not fitting:
+        raise InputError(f"{path}: {place} holds no partner named {field(path)}")
+    preferred = [*(field(path) + role for role in roles), stem(path)]
+    return min(fitting, key=lambda p: [*preferred, stem(p)].index(stem(p)))

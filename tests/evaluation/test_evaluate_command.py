@@ -1,0 +1,199 @@
+"""The command `nt2c evaluate` on small files: what it compares, prints, writes and refuses."""
+
+import json
+
+import numpy as np
+import pytest
+
+from nt2c.cli.app import main
+from nt2c.cli.partners import partner
+from nt2c.core.errors import InputError
+from nt2c.evaluation.filters import gaussian
+from nt2c.evaluation.halves import halves_score
+from nt2c.evaluation.noise_only import variance_ratio
+from nt2c.evaluation.pairs import pair_score
+from nt2c.evaluation.truth import truth_score
+from nt2c.io.micrographs import write_micrograph
+from tests.evaluation.conftest import smooth
+
+PIXEL_A = 3.0
+
+
+@pytest.fixture
+def images(rng):
+    """Two fields of every kind; "even" and "odd" halves average to "noisy"."""
+    fields = {}
+    for name in ("field.01", "field.02"):
+        clean = smooth(rng, (160, 144), 4)
+        even, odd = (clean + 2 * rng.standard_normal(clean.shape) for _ in range(2))
+        fields[name] = {
+            "clean": clean,
+            "even": even,
+            "odd": odd,
+            "noisy": (even + odd) / 2,
+            "independent": clean + 5 * rng.standard_normal(clean.shape),
+            "noise": (even + odd) / 2 - clean,
+        }
+    return fields
+
+
+@pytest.fixture
+def write(tmp_path, images):
+    def write(folder, kind, ending="", change=lambda image: image):
+        for name, field in images.items():
+            path = tmp_path / folder / f"{name}{ending}.mrc"
+            path.parent.mkdir(exist_ok=True)
+            write_micrograph(path, np.float32(change(field[kind])), PIXEL_A)
+        return str(tmp_path / folder)
+
+    return write
+
+
+def blur(image):
+    return gaussian(image, 4)
+
+
+def test_truth_figures_reach_the_table_and_the_json(write, images, tmp_path, capsys):
+    denoised = write("denoised", "noisy", "_noisy", blur)
+    both = write("truth", "clean", "_clean")
+    write("truth", "noisy", "_noisy")  # a folder of truths may also hold the noisy ones
+    out = tmp_path / "out.json"
+    assert main(["evaluate", denoised, "--truth", both, "--json", str(out)]) == 0
+    result = json.loads(out.read_text())["truth"]
+    field = images["field.01"]
+    expected = truth_score(np.float32(blur(field["noisy"])), np.float32(field["clean"]), PIXEL_A)
+    measured = result["fields"]["field.01_noisy"]
+    assert measured["correlation"] == pytest.approx(expected.correlation)
+    assert measured["frc05_a"] == pytest.approx(expected.frc05_a)
+    both_fields = [f["correlation"] for f in result["fields"].values()]
+    assert result["mean"]["correlation"] == pytest.approx(np.mean(both_fields))
+    printed = capsys.readouterr().out
+    assert f"{expected.correlation:.4g}" in printed
+    assert "field.02_noisy" in printed
+
+
+def test_independent_exposures_need_only_two_folders(write, images, tmp_path, capsys):
+    out = tmp_path / "out.json"
+    arguments = [write("denoised", "noisy", "", blur), "--raw", write("raw", "noisy")]
+    arguments += ["--independent", write("independent", "independent"), "--json", str(out)]
+    assert main(["evaluate", *arguments]) == 0
+    result = json.loads(out.read_text())["independent"]
+    scores = [
+        pair_score(blur(f["noisy"]), f["independent"], f["noisy"], pixel_size_a=PIXEL_A)
+        for f in images.values()
+    ]
+    pooled = sum(s.recovered for s in scores) / sum(s.signal for s in scores)
+    assert result["fraction"] == pytest.approx(pooled, rel=1e-4)
+    assert len(result["bands"]) == 8
+    assert "20-15 A" in capsys.readouterr().out
+
+
+def test_a_scale_file_sets_the_unit_and_pixel_size_the_bands(write, tmp_path):
+    out, scale = tmp_path / "out.json", tmp_path / "scale.csv"
+    arguments = ["evaluate", write("denoised", "noisy", "", blur), "--raw", write("raw", "noisy")]
+    arguments += ["--independent", write("independent", "independent"), "--json", str(out)]
+    results = []
+    for extra in ([], ["--scale", str(scale)], ["--pixel-size", "10"]):
+        scale.write_text("name,noise_sd_micrograph\nfield.01,2\nfield.02,2\n")
+        assert main([*arguments, *extra]) == 0
+        results.append(json.loads(out.read_text())["independent"])
+    default, scaled, coarse = results
+    ratio = default["fields"]["field.01"]["signal"] / scaled["fields"]["field.01"]["signal"]
+    assert ratio == pytest.approx(2, rel=0.05)  # the noise variance is 2, the scale says 4
+    assert len(coarse["bands"]) == 7
+    scale.write_text("name,noise\nfield.01,2\n")
+    assert main([*arguments, "--scale", str(scale)]) == 2
+
+
+def test_halves_take_the_denoised_halves_as_inputs(write, images, tmp_path):
+    out = tmp_path / "out.json"
+    denoised = [write("de", "even", "_EVN", blur), write("do", "odd", "_ODD", blur)]
+    raw = [write("re", "even", "_EVN"), write("ro", "odd", "_ODD")]
+    assert main(["evaluate", *denoised, "--halves", *raw, "--json", str(out)]) == 0
+    field = images["field.02"]
+    even, odd = field["even"], field["odd"]
+    expected = halves_score(even, odd, blur(even), blur(odd))
+    measured = json.loads(out.read_text())["halves"]["fields"]["field.02_EVN"]
+    assert measured["bias"] == pytest.approx(expected.bias, rel=1e-3)
+    assert measured["noise_left"] == pytest.approx(expected.noise_left, rel=1e-3)
+    assert main(["evaluate", denoised[0], "--halves", *raw]) == 2
+
+
+def test_noise_only_compares_with_the_field_of_that_name(write, images, tmp_path, capsys):
+    out = tmp_path / "out.json"
+    arguments = [write("denoised", "noisy", "_noisy", blur)]
+    arguments += ["--noise-only", write("noise", "noise", "", blur), "--json", str(out)]
+    assert main(["evaluate", *arguments]) == 0
+    measured = json.loads(out.read_text())["noise_only"]["fields"]["field.01_noisy"]
+    field = images["field.01"]
+    expected = variance_ratio(blur(field["noise"]), blur(field["noisy"]))
+    assert measured == {"variance_ratio": pytest.approx(expected, rel=1e-4)}
+    assert "blobs" not in capsys.readouterr().out
+    assert main(["evaluate", *arguments, "--diameter", "40"]) == 0
+    assert "blobs_in_noise" in json.loads(out.read_text())["noise_only"]["fields"]["field.01_noisy"]
+    assert "blobs in noise" in capsys.readouterr().out
+
+
+def test_a_bad_file_is_named_and_the_others_are_done(write, tmp_path, capsys):
+    denoised = write("denoised", "noisy", "", blur)
+    (tmp_path / "denoised" / "a_broken.mrc").write_bytes(b"not an image")
+    truth = write("truth", "clean")
+    (tmp_path / "truth" / "field.02.mrc").unlink()
+    out = tmp_path / "out.json"
+    assert main(["evaluate", denoised, "--truth", truth, "--json", str(out)]) == 1
+    printed = capsys.readouterr()
+    assert "a_broken.mrc" in printed.err
+    assert "holds no partner named field.02" in printed.err
+    result = json.loads(out.read_text())
+    assert list(result["truth"]["fields"]) == ["field.01"]
+    assert len(result["failed"]) == 2
+
+
+def test_a_file_is_never_its_own_truth(write, capsys):
+    denoised = write("denoised", "noisy")
+    assert main(["evaluate", denoised, "--truth", denoised]) == 1
+    assert "no partner" in capsys.readouterr().err
+
+
+def test_partners_are_found_by_field_and_preferred_by_role(tmp_path):
+    for name in (
+        "a.1_noisy.mrc",
+        "a.1_clean.mrc",
+        "a.1_mask.mrc",
+        "a.mrc",
+        "b_ODD.mrc.gz",
+        "a.1.txt",
+    ):
+        (tmp_path / name).touch()
+    denoised = tmp_path.parent / f"{tmp_path.name}_denoised"
+    denoised.mkdir()
+    for name, roles, expected in [
+        ("a.1_noisy.mrc", ("_clean",), "a.1_clean.mrc"),
+        ("a.1_noisy.mrc", (), "a.1_noisy.mrc"),
+        ("a.1.tif", ("_truth", "_clean"), "a.1_clean.mrc"),
+        ("a_denoised.mrc", ("_clean",), "a.mrc"),
+        ("b_EVN.mrc", (), "b_ODD.mrc.gz"),
+    ]:
+        (denoised / name).touch()
+        assert partner(denoised / name, tmp_path, roles).name == expected
+    with pytest.raises(InputError, match="no partner named c"):
+        partner(denoised / "c.mrc", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "nothing to compare with"),
+        (["--independent", "."], "also needs --raw"),
+        (["--truth", "nowhere"], "no such file or folder"),
+    ],
+)
+def test_wrong_usage_says_what_is_missing(write, capsys, arguments, message):
+    denoised = write("denoised", "noisy")
+    assert main(["evaluate", denoised, *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_an_empty_folder_is_refused(tmp_path, capsys):
+    assert main(["evaluate", str(tmp_path), "--truth", str(tmp_path)]) == 2
+    assert "holds no image file" in capsys.readouterr().err
