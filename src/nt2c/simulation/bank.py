@@ -48,7 +48,19 @@ def species_from_volume(
     """Project a contrast potential (volt, axes z, y, x) in `views` random orientations."""
     images = project(volume, random_rotations(views, generator), voxel_size_a)
     box = 2 * round(volume.shape[0] * voxel_size_a / pixel_size_a / 2)
-    return Species(resize(images, (box, box)), diameter_a, name)
+    images = resize(images, (box, box)) * _support(box, 0.5 * diameter_a / pixel_size_a)
+    return Species(images, diameter_a, name)
+
+
+def _support(box: int, radius_px: float) -> Float[Tensor, "b b"]:
+    """1 inside the particle's sphere, falling to 0 at the edge of the box.
+
+    Takes away the faint ghosts (about 1 %) that trilinear interpolation leaves around it.
+    """
+    line = torch.arange(box) - box // 2
+    distance = torch.hypot(line[:, None].float(), line[None].float())
+    edge = max(box / 2 - radius_px, 1.0)
+    return 0.5 + 0.5 * torch.cos(math.pi * ((distance - radius_px) / edge).clamp(0, 1))
 
 
 def procedural_species(

@@ -97,7 +97,7 @@ def specimen_field(
     ).long()
     who = who[torch.randperm(len(who), generator=generator)]
     diameters = torch.tensor([bank[int(i)].diameter_a / pixel_size_a for i in who])
-    centres, kept = place(shape, diameters, generator)
+    centres, kept = place(shape, settings.spacing * diameters, generator)
     who = who[kept]
     pad = max(s.projections.shape[-1] for s in (bank[i] for i in chosen)) // 2
     wide = (shape[0] + 2 * pad, shape[1] + 2 * pad)

@@ -46,21 +46,21 @@ def project(
     spectrum = torch.fft.fftshift(torch.fft.fftn(torch.fft.ifftshift(padded)))
     channels = torch.view_as_real(spectrum).permute(3, 0, 1, 2)[None]
 
-    # The central slice is needed only on the n x n grid of the result: every second sample.
-    k = torch.arange(-(n // 2), n - n // 2, device=volume.device, dtype=volume.dtype)
-    kx = k[n // 2 :]
-    kx = torch.cat([kx, -k[:1]])  # half plane with the Nyquist column
+    k = torch.arange(-n, n, device=volume.device, dtype=volume.dtype)
+    kx = torch.cat([k[n:], -k[:1]])  # half plane with the Nyquist column
     plane = torch.stack(
         torch.broadcast_tensors(kx[None, :], k[:, None], torch.zeros((), device=volume.device)),
         -1,
     )
     # F of the rotated object at k is F of the object at R^T k; columns are (x, y, z).
-    points = torch.einsum("yxi,vij->vyxj", plane, rotations.to(volume)) * 2
+    points = torch.einsum("yxi,vij->vyxj", plane, rotations.to(volume))
     # grid_sample with align_corners: index 0 -> -1, index size - 1 -> +1; zero is index n.
     grid = (points + n) * (2 / (size - 1)) - 1
     sampled = functional.grid_sample(
         channels, grid[None], mode="bilinear", padding_mode="zeros", align_corners=True
     )
     slices = torch.complex(sampled[0, 0], sampled[0, 1])
-    images = torch.fft.irfft2(torch.fft.ifftshift(slices, dim=-2), s=(n, n))
-    return torch.fft.fftshift(images, dim=(-2, -1)) * voxel_size_a
+    images = torch.fft.irfft2(torch.fft.ifftshift(slices, dim=-2), s=(size, size))
+    images = torch.fft.fftshift(images, dim=(-2, -1))
+    inner = slice(n // 2, n // 2 + n)
+    return images[:, inner, inner] * voxel_size_a

@@ -13,6 +13,9 @@ class SpecimenSettings(Settings):
     diameter_a: tuple[float, float] = Field((60.0, 400.0), description="log-uniform")
     species_per_field: int = Field(3, ge=1, description="at most so many kinds in one field")
     coverage: tuple[float, float] = Field((0.03, 0.5), description="share of the field covered")
+    spacing: float = Field(
+        1.0, gt=0, description="least distance of centres, in mean diameters; below 1 they touch"
+    )
     empty: float = Field(0.1, ge=0, le=1, description="probability of a field without particles")
 
 

@@ -1,0 +1,60 @@
+"""`nt2c train`: a denoiser from a recipe."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train(
+    recipe: Annotated[Path, typer.Argument(help="Recipe (TOML), such as recipes/general.toml.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Model file to write.")],
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+) -> None:
+    """Train a denoiser on simulated micrographs.
+
+    The checkpoint, log and validation pictures go to a folder beside the model; run the same
+    command again to continue an interrupted training.
+    """
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    from nt2c.io.recipes import read_settings
+    from nt2c.io.weights import write_weights
+    from nt2c.report.figures import save_validation
+    from nt2c.training.denoiser import train_denoiser
+    from nt2c.training.settings import Recipe
+
+    settings = read_settings(recipe, Recipe)
+    folder = output.with_suffix(".training")
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns) as progress:
+        bar = progress.add_task("training", total=settings.optimizer.steps)
+        smooth = None
+
+        def show(step: int, loss: float) -> None:
+            nonlocal smooth
+            smooth = loss if smooth is None else 0.98 * smooth + 0.02 * loss
+            progress.update(bar, completed=step, description=f"loss {smooth:.4f}")
+
+        model = train_denoiser(
+            settings,
+            folder,
+            device=device,
+            picture=lambda step, *images: save_validation(
+                folder / f"validation-{step:06d}.png", *images
+            ),
+            on_step=show,
+        )
+    write_weights(output, *model.to_tensors())
+    typer.echo(f"model: {output}\nlog and pictures: {folder}")

@@ -1,0 +1,62 @@
+"""A trained denoiser: the network with all that is needed to use it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nt2c.core.errors import InputError
+from nt2c.models.unet import UNet, UNetSettings
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class DenoiserModel:
+    """Network, working pixel size and the record of how it was made.
+
+    `metadata` holds at least `name`; `recipe`, `seed`, `figures` and the like are free.
+    """
+
+    network: UNet
+    pixel_size_a: float
+    metadata: dict[str, Any]
+
+    def to_tensors(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Half-precision tensors and metadata for a model file."""
+        tensors = {k: v.to(torch.float16) for k, v in self.network.state_dict().items()}
+        own = {
+            "format": FORMAT,
+            "kind": "denoiser",
+            "network": self.network.settings.model_dump(mode="json"),
+            "pixel_size_a": self.pixel_size_a,
+            "stride": self.network.stride,
+            "receptive_field_px": self.network.receptive_field_px,
+        }
+        return tensors, {**self.metadata, **own}
+
+    @classmethod
+    def from_tensors(
+        cls, tensors: dict[str, Tensor], metadata: dict[str, Any], where: str
+    ) -> "DenoiserModel":
+        """Build the model held by a file named `where`.
+
+        Raises
+        ------
+        InputError
+            When the file holds something else, or a newer format.
+        """
+        if metadata.get("kind") != "denoiser":
+            raise InputError(f"{where}: holds a {metadata.get('kind', 'unknown')}, not a denoiser")
+        if metadata.get("format") != FORMAT:
+            raise InputError(
+                f"{where}: model format {metadata.get('format')} is not {FORMAT}; update nt2c"
+            )
+        network = UNet(UNetSettings.parse(metadata["network"], where))
+        try:
+            network.load_state_dict({k: v.float() for k, v in tensors.items()})
+        except RuntimeError as error:
+            raise InputError(f"{where}: weights do not fit the network: {error}") from None
+        network.eval().requires_grad_(False)
+        return cls(network, float(metadata["pixel_size_a"]), metadata)

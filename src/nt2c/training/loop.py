@@ -1,0 +1,180 @@
+"""The one training loop: precision, averaging, schedule, checkpoints, resume, log."""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from nt2c.core.errors import SettingsError
+from nt2c.io.records import append_record, read_records
+from nt2c.io.weights import read_weights, write_weights
+from nt2c.training.settings import OptimizerSettings
+
+CHECKPOINT = "checkpoint.safetensors"
+LOG = "log.jsonl"
+
+
+class Task(Protocol):
+    """What is trained: the loop knows nothing of images."""
+
+    def loss(self, network: nn.Module, step: int) -> Tensor:
+        """Scalar loss of the batch of a step."""
+
+    def validate(self, network: nn.Module, step: int) -> Mapping[str, float]:
+        """Figures of the averaged network, for the log."""
+
+
+def learning_rate(settings: OptimizerSettings, step: int) -> float:
+    """Linear warm-up, then half a cosine down to 1 % of the peak."""
+    if step < settings.warmup_steps:
+        return settings.learning_rate * (step + 1) / settings.warmup_steps
+    progress = (step - settings.warmup_steps) / max(1, settings.steps - settings.warmup_steps)
+    return settings.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
+
+
+def _pack(network: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    tensors = {f"network.{k}": v for k, v in network.state_dict().items()}
+    tensors |= {f"average.{k}": v for k, v in average.state_dict().items()}
+    for index, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{k}": v for k, v in state.items()}
+    return tensors
+
+
+def _unpack(
+    tensors: dict[str, Tensor],
+    network: nn.Module,
+    average: nn.Module,
+    optimizer: torch.optim.Optimizer,
+) -> None:
+    def part(prefix: str) -> dict[str, Tensor]:
+        return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+    network.load_state_dict(part("network."))
+    average.load_state_dict(part("average."))
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in part("optimizer.").items():
+        index, name = key.split(".")
+        state.setdefault(int(index), {})[name] = value
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def train(
+    network: nn.Module,
+    task: Task,
+    settings: OptimizerSettings,
+    folder: Path,
+    fingerprint: Mapping[str, Any],
+    *,
+    device: str = "auto",
+    on_step: Callable[[int, float], None] | None = None,
+) -> nn.Module:
+    """Train `network` and return the average of its weights over time, in evaluation mode.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Trained in place.
+    task : Task
+        Gives the loss of a step and the validation figures.
+    settings : OptimizerSettings
+        Steps, rates, intervals.
+    folder : Path
+        Receives `checkpoint.safetensors` and `log.jsonl`. A checkpoint found there is resumed and
+        continues as if it had not been interrupted.
+    fingerprint : mapping
+        What the run depends on; a checkpoint of another one is refused.
+    device : str
+        "auto", "cpu" or "cuda".
+    on_step : callable, optional
+        Receives (steps done, loss), for a progress bar.
+
+    Raises
+    ------
+    SettingsError
+        The folder holds another run, or the device is not there.
+    """
+    from accelerate import Accelerator
+
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise SettingsError(f"--device {device}: no such accelerator here; use --device cpu")
+    accelerator = Accelerator(
+        cpu=device == "cpu", mixed_precision="bf16" if settings.bf16 else "no"
+    )
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.AdamW(
+        network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
+    )
+    network, optimizer = accelerator.prepare(network, optimizer)
+    plain = accelerator.unwrap_model(network)
+    average = torch.optim.swa_utils.AveragedModel(
+        plain, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(settings.ema_decay)
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    done = _resume(folder, fingerprint, plain, average, optimizer)
+
+    started = saved = time.monotonic()
+    losses: list[float] = []
+    for step in range(done, settings.steps):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(settings, step)
+        with accelerator.autocast():
+            loss = task.loss(network, step)
+        accelerator.backward(loss)
+        accelerator.clip_grad_norm_(network.parameters(), settings.clip_norm)
+        optimizer.step()
+        optimizer.zero_grad()
+        average.update_parameters(plain)
+        losses.append(float(loss.detach()))
+        now, last = step + 1, step + 1 == settings.steps
+        if on_step:
+            on_step(now, losses[-1])
+        if not accelerator.is_main_process:
+            continue
+        record: dict[str, Any] = {}
+        if now % settings.validate_every == 0 or last:
+            record = dict(task.validate(average.module, now))
+        if record or now % settings.log_every == 0:
+            rate = (now - done) / (time.monotonic() - started)
+            append_record(
+                folder / LOG,
+                {"step": now, "loss": sum(losses) / len(losses), "steps_per_s": rate, **record},
+            )
+            losses.clear()
+        if last or time.monotonic() - saved > 60 * settings.checkpoint_minutes:
+            state = _pack(plain, average, optimizer)
+            write_weights(folder / CHECKPOINT, state, {"step": now, "run": dict(fingerprint)})
+            saved = time.monotonic()
+    return average.module.eval()
+
+
+def _resume(
+    folder: Path,
+    fingerprint: Mapping[str, Any],
+    network: nn.Module,
+    average: nn.Module,
+    optimizer: torch.optim.Optimizer,
+) -> int:
+    """Load the checkpoint of `folder`, if any, and return the number of steps done."""
+    if not (folder / CHECKPOINT).exists():
+        if (folder / LOG).exists():
+            (folder / LOG).unlink()
+        return 0
+    tensors, metadata = read_weights(folder / CHECKPOINT)
+    if metadata["run"] != dict(fingerprint):
+        raise SettingsError(
+            f"{folder}: holds a training run with other settings; choose another folder, or "
+            "delete it to start again"
+        )
+    _unpack(tensors, network, average, optimizer)
+    done = int(metadata["step"])
+    if (folder / LOG).exists():
+        kept = [r for r in read_records(folder / LOG) if r["step"] <= done]
+        (folder / LOG).unlink()
+        for record in kept:
+            append_record(folder / LOG, record)
+    return done

@@ -1,0 +1,121 @@
+"""Training pairs made on the training device, without a data loader."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nt2c.core.random import stream
+from nt2c.imaging.scale import clip_outliers, fit_scaling
+from nt2c.simulation.bank import Species, procedural_bank
+from nt2c.simulation.micrograph import SimulatedBatch, simulate
+from nt2c.simulation.settings import SimulationSettings
+from nt2c.training.settings import PairSettings
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Noisy and clean images in units of the noise, (n, 1, y, x); `weight` (n,) is for the loss."""
+
+    noisy: Tensor
+    clean: Tensor
+    weight: Tensor
+
+
+def scaled_pairs(batch: SimulatedBatch, pixel_size_a: float, weight_floor: float) -> Pairs:
+    """Scale simulated micrographs as the denoiser will scale real ones.
+
+    The weight is 1 / (variance of the field's clean signal + floor): faint fields count as much
+    as strong ones, and empty ones most.
+    """
+    image = clip_outliers(batch.noisy)
+    scaling = fit_scaling(image, pixel_size_a)
+    clean = batch.clean / scaling.sigma
+    # The slow background is taken off the input, so it is not asked of the output.
+    slow = fit_scaling(clean, pixel_size_a).background
+    clean = clean - slow
+    weight = 1 / (clean.var((-2, -1)) + weight_floor)
+    return Pairs(scaling.apply(image)[:, None], clean[:, None], weight)
+
+
+class PairSource:
+    """Batches of random crops from a rolling pool of simulated fields.
+
+    What a step sees depends on (seed, step) alone, so that a resumed run repeats the
+    uninterrupted one. `role` separates training from validation.
+    """
+
+    def __init__(
+        self,
+        simulation: SimulationSettings,
+        settings: PairSettings,
+        seed: int,
+        device: torch.device,
+        role: str = "train",
+    ) -> None:
+        self._simulation = simulation
+        self._settings = settings
+        self._seed = seed
+        self._device = device
+        self._role = role
+        self._species: dict[int, Species] = {}
+        self._fields: dict[int, Pairs] = {}
+
+    def _bank(self, step: int) -> list[Species]:
+        """Species of a step: a window that moves on by one every `species_steps` steps."""
+        first = step // self._settings.species_steps
+        wanted = range(first, first + self._simulation.specimen.species)
+        self._species = {n: s for n, s in self._species.items() if n >= first}
+        for n in wanted:
+            if n not in self._species:
+                self._species[n] = self._draw_species(n)
+        return [self._species[n] for n in wanted]
+
+    def _draw_species(self, number: int) -> Species:
+        specimen = self._simulation.specimen
+        drawn = procedural_bank(
+            1,
+            self._simulation.pixel_size_a,
+            specimen.views,
+            specimen.diameter_a,
+            stream(self._seed, f"{self._role} species", number),
+        )[0]
+        return Species(drawn.projections.to(self._device), drawn.diameter_a, drawn.name)
+
+    def fields(self, step: int, count: int) -> Pairs:
+        """Simulate and scale the `count` whole fields of a step."""
+        batch = simulate(
+            self._bank(step),
+            self._simulation,
+            count,
+            stream(self._seed, f"{self._role} placement", step),
+            stream(self._seed, f"{self._role} noise", step, self._device),
+        )
+        return scaled_pairs(batch, self._simulation.pixel_size_a, self._settings.weight_floor)
+
+    def batch(self, step: int) -> Pairs:
+        """Return the crops of a step: each from a random field of the last `pool` ones."""
+        per_step, size = self._settings.fields_per_step, self._settings.crop_px
+        depth = -(-self._settings.pool // per_step)
+        first = max(0, step - depth + 1)
+        self._fields = {n: f for n, f in self._fields.items() if n >= first}
+        for n in range(first, step + 1):
+            if n not in self._fields:
+                self._fields[n] = self.fields(n, per_step)
+        pool = list(self._fields.values())
+        generator = stream(self._seed, f"{self._role} crops", step)
+        draw = torch.rand(self._settings.batch, 6, generator=generator).tolist()
+        noisy, clean, weight = [], [], []
+        for which, item, y, x, flip, turn in draw:
+            field = pool[int(which * len(pool))]
+            i = int(item * per_step)
+            top = int(y * (field.noisy.shape[-2] - size + 1))
+            left = int(x * (field.noisy.shape[-1] - size + 1))
+            window = (i, slice(None), slice(top, top + size), slice(left, left + size))
+            pair = torch.stack([field.noisy[window], field.clean[window]])
+            pair = torch.rot90(pair, int(4 * turn), (-2, -1))
+            pair = pair.flip(-1) if flip < 0.5 else pair
+            noisy.append(pair[0])
+            clean.append(pair[1])
+            weight.append(field.weight[i])
+        return Pairs(torch.stack(noisy), torch.stack(clean), torch.stack(weight))

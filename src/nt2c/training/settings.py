@@ -1,0 +1,56 @@
+"""Settings of a training run: one recipe file describes it whole."""
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from nt2c.core.settings import Settings
+from nt2c.models.unet import UNetSettings
+from nt2c.simulation.settings import SimulationSettings
+
+
+class OptimizerSettings(Settings):
+    """One pass of the loop: AdamW, warm-up, cosine decay, clipped gradients, averaged weights."""
+
+    steps: int = Field(20000, ge=1)
+    learning_rate: float = Field(1e-3, gt=0)
+    warmup_steps: int = Field(300, ge=0)
+    weight_decay: float = Field(1e-4, ge=0)
+    clip_norm: float = Field(1.0, gt=0)
+    ema_decay: float = Field(0.999, ge=0, lt=1)
+    bf16: bool = Field(True, description="mixed precision where the device has bfloat16")
+    log_every: int = Field(50, ge=1)
+    validate_every: int = Field(1000, ge=1)
+    checkpoint_minutes: float = Field(3.0, gt=0)
+
+
+class PairSettings(Settings):
+    """How simulated fields become batches."""
+
+    crop_px: int = Field(128, ge=32)
+    batch: int = Field(16, ge=1)
+    fields_per_step: int = Field(1, ge=1, description="new fields simulated for each step")
+    pool: int = Field(64, ge=1, description="fields kept, from which crops are drawn")
+    species_steps: int = Field(25, ge=1, description="steps after which a species is replaced")
+    weight_floor: float = Field(0.02, gt=0, description="signal variance at which weights level")
+    validation_fields: int = Field(12, ge=1)
+
+
+class Recipe(Settings):
+    """A denoiser: what it sees, what it is, how it is trained."""
+
+    name: str
+    seed: int = Field(0, ge=0)
+    simulation: SimulationSettings = SimulationSettings()
+    network: UNetSettings = UNetSettings()
+    pairs: PairSettings = PairSettings()
+    optimizer: OptimizerSettings = OptimizerSettings()
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> Self:
+        stride = 2 ** len(self.network.widths)
+        if self.pairs.crop_px % stride:
+            raise ValueError(f"pairs.crop_px must be a multiple of the network's stride {stride}")
+        if self.pairs.crop_px > min(self.simulation.shape):
+            raise ValueError("pairs.crop_px is larger than simulation.shape")
+        return self
