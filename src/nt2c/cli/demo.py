@@ -1,6 +1,7 @@
 """The command `nt2c demo`: hidden truth, denoised, scored and shown on one page."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,6 +26,7 @@ from nt2c.simulation.micrograph import simulate
 from nt2c.simulation.settings import ImagingSettings, SimulationSettings, SpecimenSettings
 
 Image = NDArray[np.float32]
+AnyImage = NDArray[np.floating[Any]]
 
 PIXEL_SIZE_A = 2.0
 SIDE_PX = 1024
@@ -139,15 +141,15 @@ def filtered_fields(
             sigma, blurred = best_gaussian(noisy, truth, SIGMAS_PX)
             sigmas.append(sigma)
             gain = wiener_gain([noisy], [truth])
-        results = dict(
-            zip(METHODS, (noisy, blurred, radial_wiener(noisy, gain), denoised[name]), strict=True)
-        )
+        wiener = radial_wiener(noisy, gain)
+        images: Sequence[AnyImage] = (noisy, blurred, wiener, denoised[name])
+        results = dict(zip(METHODS, images, strict=True))
         level = {method: _centred(image) for method, image in results.items()}
         fields.append(Field(name, _centred(truth), level))
     return fields
 
 
-def _centred(image: NDArray[np.floating[Any]]) -> Image:
+def _centred(image: AnyImage) -> Image:
     centred: Image = (image - np.median(image)).astype(np.float32)
     return centred
 
