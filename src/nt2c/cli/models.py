@@ -1,7 +1,5 @@
 """The commands `nt2c models` and `nt2c info`: what is bundled, what a model file holds."""
 
-from importlib.resources import files
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -10,25 +8,22 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from nt2c.core.errors import SettingsError
-from nt2c.io.weights import read_weights
-
-WEIGHTS = Path(str(files("nt2c"))) / "weights"
-"""Folder of the bundled models."""
+from nt2c.inference.denoiser import bundled_models, load_model
+from nt2c.models.denoiser import DenoiserModel
 
 
 def models() -> None:
     """List the bundled models with their measured figures."""
     table = Table("model", "file", "parameters", "pixel size", "measured", box=None, pad_edge=False)
-    for path in sorted(WEIGHTS.glob("*.safetensors")):
-        tensors, metadata = read_weights(path)
-        figures = metadata.get("figures") or {}
+    for name, path in bundled_models().items():
+        model = load_model(name)
+        figures = model.metadata.get("figures", {})
         table.add_row(
-            Text(path.stem, style="bold"),
+            Text(name, style="bold"),
             f"{path.stat().st_size / 1e6:.1f} MB",
-            f"{sum(tensor.numel() for tensor in tensors.values()):,}",
-            f"{metadata['pixel_size_a']:g} A",
-            "\n".join(f"{name}: {_shown(value)}" for name, value in figures.items()),
+            f"{_parameters(model):,}",
+            f"{model.pixel_size_a:g} A",
+            "\n".join(f"{figure}: {_shown(value)}" for figure, value in figures.items()),
         )
     console = Console()
     if table.row_count:
@@ -41,29 +36,15 @@ def info(
     model: Annotated[str, typer.Argument(help="Name of a bundled model, or a model file.")],
 ) -> None:
     """Show what a model file holds and was trained on."""
-    path = model_path(model)
-    tensors, metadata = read_weights(path)
-    tree = Tree(Text(str(path), style="bold"), guide_style="dim")
-    tree.add(f"parameters: {sum(tensor.numel() for tensor in tensors.values()):,}")
-    _grow(tree, metadata)
-    Console(soft_wrap=True).print(tree)
+    loaded = load_model(model)
+    tree = Tree(Text(model, style="bold"), guide_style="dim")
+    tree.add(Text(f"parameters: {_parameters(loaded):,}"))
+    _grow(tree, loaded.metadata)
+    Console(soft_wrap=True, highlight=False).print(tree)
 
 
-def model_path(name: str) -> Path:
-    """Return the file of a bundled model, or `name` itself where it is a file.
-
-    Raises
-    ------
-    SettingsError
-        There is neither.
-    """
-    bundled = {path.stem: path for path in sorted(WEIGHTS.glob("*.safetensors"))}
-    if name in bundled:
-        return bundled[name]
-    if Path(name).is_file():
-        return Path(name)
-    known = ", ".join(bundled) or "none"
-    raise SettingsError(f"model {name}: no such file, and no bundled model (there are: {known})")
+def _parameters(model: DenoiserModel) -> int:
+    return sum(parameter.numel() for parameter in model.network.parameters())
 
 
 def _grow(tree: Tree, values: dict[str, Any]) -> None:

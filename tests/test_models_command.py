@@ -1,0 +1,41 @@
+"""`nt2c models` and `nt2c info`."""
+
+import pytest
+
+from nt2c.cli.app import main
+from nt2c.inference import denoiser
+from nt2c.io.weights import write_weights
+from nt2c.models.denoiser import DenoiserModel
+from nt2c.models.unet import UNet, UNetSettings
+
+
+@pytest.fixture
+def model_file(tmp_path):
+    network = UNet(UNetSettings(widths=(4, 8)))
+    metadata = {"name": "tiny", "seed": 7, "recipe": {"steps": 20}, "figures": {"speed": 1.23456}}
+    path = tmp_path / "tiny.safetensors"
+    write_weights(path, *DenoiserModel(network, 4.0, metadata).to_tensors())
+    return path, sum(parameter.numel() for parameter in network.parameters())
+
+
+def test_info_shows_what_a_file_holds(model_file, capsys):
+    path, count = model_file
+    assert main(["info", str(path)]) == 0
+    shown = capsys.readouterr().out
+    for text in (str(path), f"parameters: {count:,}", "pixel_size_a: 4", "seed: 7", "steps: 20"):
+        assert text in shown
+
+
+def test_models_lists_the_bundled_ones_with_figures(model_file, capsys, monkeypatch):
+    path, count = model_file
+    for module in ("nt2c.cli.models", denoiser.__name__):
+        monkeypatch.setattr(f"{module}.bundled_models", lambda: {"tiny": path})
+    assert main(["models"]) == 0
+    shown = capsys.readouterr().out
+    for text in ("tiny", f"{count:,}", "4 A", "speed: 1.235"):
+        assert text in shown
+
+
+def test_unknown_model_is_an_error_that_names_it(capsys):
+    assert main(["info", "nonsense"]) == 1
+    assert "nonsense" in capsys.readouterr().err
