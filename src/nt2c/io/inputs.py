@@ -136,7 +136,7 @@ def _star_depth(name: PurePath) -> int:
 
 
 def _output_names(found: list[_Found]) -> list[str]:
-    """Return distinct names: the shortest; where some are equal their folders' get one part more."""
+    """Return distinct names: the shortest; where some are equal, with more of their folders."""
     full = [path.parts for path in _full_outputs([_absolute(item.path) for item in found])]
     depths = [min(item.depth, len(parts) - 1) for item, parts in zip(found, full, strict=True)]
     while True:

@@ -36,7 +36,7 @@ class TiffReader:
     def __init__(self, path: Path) -> None:
         import tifffile
 
-        logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+        logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # it logs what it then raises
         self._path = path
         try:
             self._file = tifffile.TiffFile(path)
@@ -72,14 +72,14 @@ class TiffReader:
         page = self._page(section)
         if _checked_shape(self._path, page) != self.shape:
             raise InputError(
-                f"{self._path}: page {section + 1} has another size than page 1; "
+                f"{self._path}: TIFF page {section + 1} has another size than page 1; "
                 "save the pages as separate files"
             )
         try:
             image = page.asarray()
         except Exception as error:
             raise InputError(
-                f"{self._path}: page {section + 1} is damaged ({error}); copy or make it again"
+                f"{self._path}: TIFF page {section + 1} is damaged ({error}); copy or make it again"
             ) from None
         return np.ascontiguousarray(image, np.float32)
 
@@ -88,7 +88,7 @@ class TiffReader:
             return self._file.pages[section]
         except Exception as error:
             raise InputError(
-                f"{self._path}: page {section + 1} cannot be read ({error}); copy the file again"
+                f"{self._path}: TIFF page {section + 1} cannot be read ({error}); copy it again"
             ) from None
 
 

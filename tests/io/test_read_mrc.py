@@ -1,0 +1,183 @@
+import bz2
+import gzip
+import tracemalloc
+import warnings
+
+import mrcfile
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nt2c.core.errors import InputError
+from nt2c.io.micrographs import open_micrograph
+from nt2c.io.mrc_header import HEADER_BYTES
+from tests.io.make import image, patch, real, write_mrc
+
+DTYPES = [np.int8, np.int16, np.float32, np.uint16, np.float16]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_every_mode_and_byte_order(tmp_path, dtype, order):
+    values = image(dtype=dtype) - dtype(40)
+    path = write_mrc(tmp_path / "a.mrc", values.astype(np.dtype(dtype).newbyteorder(order)))
+    with open_micrograph(path) as micrograph:
+        assert micrograph.shape == (6, 8)
+        assert micrograph.sections == 1
+        assert micrograph.pixel_size_a == 1.5
+        assert micrograph.warnings == ()
+        read = micrograph.read()
+    assert read.dtype == np.float32
+    assert read.dtype.isnative
+    np.testing.assert_array_equal(read, values)
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress])
+@pytest.mark.parametrize("name", ["a.mrc", "compressed_but_not_called_so.mrc"])
+def test_compressed(tmp_path, compress, name):
+    stack = image((3, 6, 8))
+    plain = write_mrc(tmp_path / "plain.mrc", stack)
+    path = tmp_path / name
+    path.write_bytes(compress(plain.read_bytes()))
+    with open_micrograph(path) as micrograph:
+        for section in (2, 0, 1):
+            np.testing.assert_array_equal(micrograph.read(section), stack[section])
+
+
+def test_bytes_are_unsigned_when_imod_says_so(tmp_path):
+    values = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    path = write_mrc(tmp_path / "a.mrc", values.view(np.int8))
+    stamp = (1146047817).to_bytes(4, "little")
+    for flags, expected in [(0, values), (1, values.view(np.int8)), (4, values)]:
+        patch(path, 152, stamp + flags.to_bytes(4, "little"))
+        with open_micrograph(path) as micrograph:
+            np.testing.assert_array_equal(micrograph.read(), expected)
+
+
+def test_bytes_are_unsigned_when_the_stored_maximum_cannot_be_signed(tmp_path):
+    values = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    path = write_mrc(tmp_path / "a.mrc", values.view(np.int8))
+    patch(path, 76, np.array([0, 255], "<f4").tobytes())
+    with open_micrograph(path) as micrograph:
+        np.testing.assert_array_equal(micrograph.read(), values)
+
+
+def test_the_extended_header_is_skipped(tmp_path):
+    path = write_mrc(tmp_path / "a.mrc", image())
+    with mrcfile.open(path, "r+") as mrc:
+        mrc.set_extended_header(np.frombuffer(b"x" * 160, "V80"))
+    with open_micrograph(path) as micrograph:
+        assert micrograph.reader.extended_header == b"x" * 160
+        np.testing.assert_array_equal(micrograph.read(), image())
+
+
+@pytest.mark.parametrize(
+    ("offset", "data", "words"),
+    [
+        (212, b"\x44\x41\0\0", None),
+        (212, b"\x44\x20\x20\x20", None),
+        (212, b"\0\0\0\0", "byte order was inferred"),
+        (212, b"\0\0\x44\x44", "byte order was inferred"),
+        (208, b"\0\0\0\0", "lacks 'MAP'"),
+        (208, b"MAP\0", None),
+    ],
+)
+def test_what_real_programs_get_wrong_is_forgiven(tmp_path, offset, data, words):
+    path = patch(write_mrc(tmp_path / "a.mrc", image()), offset, data)
+    with open_micrograph(path) as micrograph:
+        np.testing.assert_array_equal(micrograph.read(), image())
+        assert [words in warning for warning in micrograph.warnings] == ([True] if words else [])
+
+
+def test_big_endian_is_inferred_without_a_stamp(tmp_path):
+    path = write_mrc(tmp_path / "a.mrc", image().astype(">f4"))
+    patch(path, 208, bytes(8))
+    with open_micrograph(path) as micrograph:
+        np.testing.assert_array_equal(micrograph.read(), image())
+
+
+def test_trailing_bytes_are_ignored_with_a_warning(tmp_path):
+    path = write_mrc(tmp_path / "a.mrc", image())
+    path.write_bytes(path.read_bytes() + b"tail")
+    with open_micrograph(path) as micrograph:
+        assert micrograph.warnings == ("4 bytes after the image are ignored",)
+        np.testing.assert_array_equal(micrograph.read(), image())
+
+
+def test_a_volume_is_read_as_sections_with_a_warning(tmp_path):
+    with mrcfile.new(tmp_path / "a.mrc", image((3, 6, 8))) as mrc:
+        mrc.set_volume()
+        mrc.voxel_size = 2.0
+    with open_micrograph(tmp_path / "a.mrc") as micrograph:
+        assert micrograph.sections == 3
+        assert "volume" in micrograph.warnings[0]
+
+
+def test_a_stack_is_never_in_memory_as_a_whole(tmp_path):
+    section = np.random.default_rng(0).normal(size=(256, 256)).astype(np.float32)
+    path = write_mrc(tmp_path / "a.mrcs", np.broadcast_to(section, (40, 256, 256)))
+    tracemalloc.start()
+    with open_micrograph(path) as micrograph:
+        for index in range(micrograph.sections):
+            micrograph.read(index)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * section.nbytes
+
+
+@settings(deadline=None)
+@given(
+    content=st.one_of(
+        st.binary(max_size=1100),
+        st.binary(min_size=40, max_size=40).map(
+            lambda start: start + bytes(168) + b"MAP \x44\x44\0\0" + bytes(900)
+        ),
+        st.tuples(st.integers(0, 220), st.binary(min_size=1, max_size=8)).map(
+            lambda change: _VALID[: change[0]] + change[1] + _VALID[change[0] + len(change[1]) :]
+        ),
+    )
+)
+def test_any_bytes_give_an_image_or_an_input_error(tmp_path_factory, content):
+    path = tmp_path_factory.getbasetemp() / "any.mrc"
+    path.write_bytes(content)
+    try:
+        with open_micrograph(path, pixel_size_a=1.0) as micrograph:
+            assert np.isfinite(micrograph.read()).all()
+    except InputError as error:
+        assert str(path) in str(error)
+
+
+def _valid() -> bytes:
+    header = np.zeros(HEADER_BYTES // 4, "<i4")
+    header[:4] = 8, 6, 1, 2
+    content = bytearray(header.tobytes())
+    content[208:216] = b"MAP \x44\x44\0\0"
+    return bytes(content) + image().tobytes()
+
+
+_VALID = _valid()
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "sections"),
+    [
+        ("empiar10146/micrographs/May08_03.05.02.mrc", (1200, 1240), 1),
+        ("sim_thirdparty/groel_1024_0_noisy.mrc", (1024, 1024), 1),
+        ("leginon_ccd/08mar13e_05hl.mrc", (512, 512), 1),
+        ("leginon_ccd/pair_test1.mrc", (512, 512), 1),
+        ("ucsf1142_k2_bin4/Ucsf_stack_1142_DW.mrc", (927, 959), 1),
+        ("stacks/freehand_atpsynthase_parts.mrcs", (128, 128), 50),
+        ("stacks/aspire_sample.mrcs", (200, 200), 17),
+    ],
+)
+def test_real_files_agree_with_mrcfile(name, shape, sections):
+    path = real(name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with mrcfile.open(path, permissive=True) as mrc:
+            expected = mrc.data.copy()
+    with open_micrograph(path, pixel_size_a=2.0) as micrograph:
+        assert (micrograph.shape, micrograph.sections) == (shape, sections)
+        last = expected if sections == 1 else expected[-1]
+        np.testing.assert_array_equal(micrograph.read(sections - 1), last.astype(np.float32))

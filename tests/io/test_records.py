@@ -1,0 +1,50 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from nt2c.core.errors import InputError
+from nt2c.io.records import append_record, read_records, write_json
+
+
+def test_records_come_back_in_order(tmp_path):
+    log = tmp_path / "new" / "log.jsonl"
+    append_record(log, {"step": 1, "loss": 0.5})
+    append_record(log, {"step": np.int64(2), "loss": torch.tensor(0.25), "at": Path("a/b")})
+    assert read_records(log) == [{"step": 1, "loss": 0.5}, {"step": 2, "loss": 0.25, "at": "a/b"}]
+
+
+def test_numbers_that_are_not_finite_become_null(tmp_path):
+    log = tmp_path / "log.jsonl"
+    append_record(log, {"a": float("nan"), "b": np.array([1.0, np.inf]), "c": [{"d": -np.inf}]})
+    assert read_records(log) == [{"a": None, "b": [1.0, None], "c": [{"d": None}]}]
+
+
+def test_a_torn_line_is_no_record_and_is_cut_by_the_next(tmp_path):
+    log = tmp_path / "log.jsonl"
+    append_record(log, {"step": 1})
+    with log.open("a") as file:
+        file.write('{"step": 2, "lo')
+    assert read_records(log) == [{"step": 1}]
+    append_record(log, {"step": 3})
+    assert read_records(log) == [{"step": 1}, {"step": 3}]
+
+
+@pytest.mark.parametrize(("text", "words"), [("{]\n", "line 1 is not JSON"), ("3\n", "object")])
+def test_a_damaged_log_is_named(tmp_path, text, words):
+    log = tmp_path / "log.jsonl"
+    log.write_text(text)
+    with pytest.raises(InputError, match=rf"log\.jsonl: .*{words}"):
+        read_records(log)
+
+
+def test_a_missing_log_is_named(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        read_records(tmp_path / "log.jsonl")
+
+
+def test_write_json(tmp_path):
+    write_json(tmp_path / "a.json", {"x": np.float32(0.5), "y": (1, float("inf"))})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"x": 0.5, "y": [1, None]}
