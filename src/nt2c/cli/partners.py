@@ -29,7 +29,8 @@ def image_files(paths: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.name.lower().endswith(IMAGE_ENDINGS))
+            visible = sorted(p for p in path.iterdir() if not p.name.startswith("."))
+            inside = [p for p in visible if p.name.lower().endswith(IMAGE_ENDINGS)]
             if not inside:
                 raise SettingsError(f"{path}: holds no image file ({', '.join(IMAGE_ENDINGS)})")
             found += inside
