@@ -66,7 +66,7 @@ def ice_power(k: Tensor, thickness_a: Tensor, dose_e_per_a2: Tensor) -> Tensor:
     x = (0.5 * (2 * torch.pi) ** 2 * ICE_MOTION_A2_PER_DOSE / 2 * k**2 * dose_e_per_a2).clamp(
         min=1e-3
     )
-    smear = 2 * (x - 1 + torch.exp(-x)) / x**2
+    smear = 2 * (x + torch.expm1(-x)) / x**2
     return WATER_PER_A3 * thickness_a * WATER_POTENTIAL_V_A3**2 * structure * smear
 
 
