@@ -99,7 +99,7 @@ def test_noise_spectrum_is_that_of_the_formula(bank, ice_gain):
     windowed = (out.noisy - out.noisy.mean()) * window / window.square().mean().sqrt()
     frequency, power = radial_power(windowed, PIXEL_A, 24)
     # Average the formula over each shell. There are 120 independent modes in shell 2 of each of
-    # 10 fields, of which the window leaves a quarter: 0.15 is 3 standard errors there, 5 further up.
+    # 10 fields, of which the window leaves a quarter: 0.15 is 3 standard errors there.
     fine = torch.linspace(-0.5, 0.5, 21) * float(frequency[1] - frequency[0])
     expected = torch.stack([expected_power(f + fine, ice_gain).mean() for f in frequency])
     ratio = power.mean(dim=0) / expected
