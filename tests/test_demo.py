@@ -62,9 +62,9 @@ def test_scores_of_perfect_and_useless_methods():
 
 
 def test_runs_and_writes_page_and_pictures(tmp_path, monkeypatch, capsys):
-    network = UNet(UNetSettings(widths=(4,)))
+    network = UNet(UNetSettings())
     for parameter in network.parameters():
-        torch.nn.init.normal_(parameter, std=0.1, generator=stream(0, "test"))
+        torch.nn.init.normal_(parameter, std=0.02, generator=stream(0, "test"))
     model = DenoiserModel(network.eval(), 4.0, {"name": "untrained"})
     monkeypatch.setattr(demo, "load_model", lambda name: model)
     monkeypatch.setattr(demo, "SIDE_PX", 160)

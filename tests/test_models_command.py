@@ -11,7 +11,7 @@ from nt2c.models.unet import UNet, UNetSettings
 
 @pytest.fixture
 def model_file(tmp_path):
-    network = UNet(UNetSettings(widths=(4, 8)))
+    network = UNet(UNetSettings())
     metadata = {"name": "tiny", "seed": 7, "recipe": {"steps": 20}, "figures": {"speed": 1.23456}}
     path = tmp_path / "tiny.safetensors"
     write_weights(path, *DenoiserModel(network, 4.0, metadata).to_tensors())
