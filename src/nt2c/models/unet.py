@@ -5,8 +5,10 @@ signal is oversampled; adds skips instead of concatenating; has no normalization
 what a pixel becomes depends on its surroundings alone and tiles equal the whole.
 """
 
+from typing import Self
+
 from jaxtyping import Float
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -14,10 +16,16 @@ from nt2c.core.settings import Settings
 
 
 class UNetSettings(Settings):
-    """Size of the network; `widths` holds the channels of each level, finest first."""
+    """Size of the network, level by level, the finest first."""
 
-    widths: tuple[int, ...] = Field((32, 64, 96, 128), min_length=1)
-    blocks: int = Field(1, ge=1, description="residual blocks per level and direction")
+    widths: tuple[int, ...] = Field((32, 64, 96, 128), min_length=1, description="channels")
+    blocks: tuple[int, ...] = Field((1, 2, 2, 2), description="residual blocks per direction")
+
+    @model_validator(mode="after")
+    def _levels_agree(self) -> Self:
+        if len(self.blocks) != len(self.widths):
+            raise ValueError("blocks and widths must name the same number of levels")
+        return self
 
 
 class _Block(nn.Module):
@@ -50,15 +58,15 @@ class UNet(nn.Module):
         self.settings = settings
         widths = settings.widths
 
-        def level(width: int) -> nn.Sequential:
-            return nn.Sequential(*(_Block(width) for _ in range(settings.blocks)))
+        def level(width: int, blocks: int) -> nn.Sequential:
+            return nn.Sequential(*(_Block(width) for _ in range(blocks)))
 
         steps = list(zip(widths[:-1], widths[1:], strict=True))
         self.stem = nn.Conv2d(4, widths[0], 3, padding=1)
-        self.encoder = nn.ModuleList(level(w) for w in widths)
+        self.encoder = nn.ModuleList(map(level, widths, settings.blocks))
         self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in steps)
         self.up = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in steps)
-        self.decoder = nn.ModuleList(level(w) for w in widths[:-1])
+        self.decoder = nn.ModuleList(map(level, widths[:-1], settings.blocks))
         self.head = nn.Conv2d(widths[0], 4, 3, padding=1)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
@@ -69,7 +77,7 @@ class UNet(nn.Module):
         for i in range(depth):
             pixel = 2 ** (i + 1)
             passes = 2 if i < depth - 1 else 1
-            reach += passes * settings.blocks * 2 * pixel
+            reach += passes * settings.blocks[i] * 2 * pixel
             reach += pixel if i < depth - 1 else 0  # what shares a cell of the next level
         reach += 1  # the other pixel of a 2 x 2 block
         self.receptive_field_px = -(-reach // self.stride) * self.stride

@@ -27,12 +27,14 @@ class SimulatedBatch:
 
     `noisy` = `even` + `odd`, which are independent given the specimen; `clean` is the noiseless
     deviation of the particles from the mean count (negative: dark), with CTF, damage and MTF;
+    `surroundings` the noiseless rest: illumination, contamination and carbon;
     `coordinates_px` has one (n, 2) tensor of (y, x) centres per field; `parameters` one
     dictionary per field of everything drawn.
     """
 
     noisy: Tensor
     clean: Tensor
+    surroundings: Tensor
     even: Tensor
     odd: Tensor
     coordinates_px: list[Tensor]
@@ -241,7 +243,8 @@ def simulate(
 
     even, odd = camera(), camera()
     clean = (apply_filter(particles, mtf) * mean * attenuation)[inner]
-    return SimulatedBatch(even + odd, clean, even, odd, coordinates, parameters)
+    rest = (mean * attenuation)[inner]
+    return SimulatedBatch(even + odd, clean, rest, even, odd, coordinates, parameters)
 
 
 def _gain_for_snr(

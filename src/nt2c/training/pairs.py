@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from nt2c.core.random import stream
-from nt2c.imaging.scale import clip_outliers, fit_scaling
+from nt2c.imaging.scale import clip_outliers, fit_scaling, slow_background
 from nt2c.simulation.bank import Species, procedural_bank
 from nt2c.simulation.micrograph import SimulatedBatch, simulate
 from nt2c.simulation.settings import SimulationSettings
@@ -15,7 +15,7 @@ from nt2c.training.settings import PairSettings
 
 @dataclass(frozen=True)
 class Pairs:
-    """Noisy and clean images in units of the noise, (n, 1, y, x); `weight` (n,) is for the loss."""
+    """Noisy and clean images in units of the noise, (n, 1, y, x); `weight` (n,) is the loss's."""
 
     noisy: Tensor
     clean: Tensor
@@ -25,17 +25,17 @@ class Pairs:
 def scaled_pairs(batch: SimulatedBatch, pixel_size_a: float, weight_floor: float) -> Pairs:
     """Scale simulated micrographs as the denoiser will scale real ones.
 
-    The weight is 1 / (variance of the field's clean signal + floor): faint fields count as much
-    as strong ones, and empty ones most.
+    The target holds the particles and the noiseless surroundings without their slow part: a
+    denoiser that paints out contamination or carbon would hide what users must see. Ice and
+    counting noise are what it is to remove. The weight is 1 / (variance of the target + floor):
+    faint fields count as much as strong ones, and empty ones most.
     """
     image = clip_outliers(batch.noisy)
     scaling = fit_scaling(image, pixel_size_a)
-    clean = batch.clean / scaling.sigma
-    # The slow background is taken off the input, so it is not asked of the output.
-    slow = fit_scaling(clean, pixel_size_a).background
-    clean = clean - slow
-    weight = 1 / (clean.var((-2, -1)) + weight_floor)
-    return Pairs(scaling.apply(image)[:, None], clean[:, None], weight)
+    truth = batch.clean + batch.surroundings
+    target = (truth - slow_background(truth, pixel_size_a)) / scaling.sigma
+    weight = 1 / (target.var((-2, -1)) + weight_floor)
+    return Pairs(scaling.apply(image)[:, None], target[:, None], weight)
 
 
 class PairSource:
@@ -61,9 +61,9 @@ class PairSource:
         self._species: dict[int, Species] = {}
         self._fields: dict[int, Pairs] = {}
 
-    def _bank(self, step: int) -> list[Species]:
-        """Species of a step: a window that moves on by one every `species_steps` steps."""
-        first = step // self._settings.species_steps
+    def _bank(self, draw: int) -> list[Species]:
+        """Species of a draw: a window that moves on by one every `species_life` draws."""
+        first = draw // self._settings.species_life
         wanted = range(first, first + self._simulation.specimen.species)
         self._species = {n: s for n, s in self._species.items() if n >= first}
         for n in wanted:
@@ -82,33 +82,33 @@ class PairSource:
         )[0]
         return Species(drawn.projections.to(self._device), drawn.diameter_a, drawn.name)
 
-    def fields(self, step: int, count: int) -> Pairs:
-        """Simulate and scale the `count` whole fields of a step."""
+    def fields(self, draw: int, count: int) -> Pairs:
+        """Simulate and scale the `count` whole fields of a draw."""
         batch = simulate(
-            self._bank(step),
+            self._bank(draw),
             self._simulation,
             count,
-            stream(self._seed, f"{self._role} placement", step),
-            stream(self._seed, f"{self._role} noise", step, self._device),
+            stream(self._seed, f"{self._role} placement", draw),
+            stream(self._seed, f"{self._role} noise", draw, self._device),
         )
         return scaled_pairs(batch, self._simulation.pixel_size_a, self._settings.weight_floor)
 
     def batch(self, step: int) -> Pairs:
-        """Return the crops of a step: each from a random field of the last `pool` ones."""
-        per_step, size = self._settings.fields_per_step, self._settings.crop_px
-        depth = -(-self._settings.pool // per_step)
-        first = max(0, step - depth + 1)
+        """Return the crops of a step: each from a random field of a pool that moves on."""
+        settings, size = self._settings, self._settings.crop_px
+        first = step // settings.steps_per_fields
+        wanted = range(first, first + -(-settings.pool // settings.fields))
         self._fields = {n: f for n, f in self._fields.items() if n >= first}
-        for n in range(first, step + 1):
+        for n in wanted:
             if n not in self._fields:
-                self._fields[n] = self.fields(n, per_step)
+                self._fields[n] = self.fields(n, settings.fields)
         pool = list(self._fields.values())
         generator = stream(self._seed, f"{self._role} crops", step)
-        draw = torch.rand(self._settings.batch, 6, generator=generator).tolist()
+        draws = torch.rand(settings.batch, 6, generator=generator).tolist()
         noisy, clean, weight = [], [], []
-        for which, item, y, x, flip, turn in draw:
+        for which, item, y, x, flip, turn in draws:
             field = pool[int(which * len(pool))]
-            i = int(item * per_step)
+            i = int(item * settings.fields)
             top = int(y * (field.noisy.shape[-2] - size + 1))
             left = int(x * (field.noisy.shape[-1] - size + 1))
             window = (i, slice(None), slice(top, top + size), slice(left, left + size))

@@ -29,9 +29,10 @@ class PairSettings(Settings):
 
     crop_px: int = Field(128, ge=32)
     batch: int = Field(16, ge=1)
-    fields_per_step: int = Field(1, ge=1, description="new fields simulated for each step")
+    fields: int = Field(1, ge=1, description="fields simulated at a time")
+    steps_per_fields: int = Field(3, ge=1, description="steps after which new ones are simulated")
     pool: int = Field(64, ge=1, description="fields kept, from which crops are drawn")
-    species_steps: int = Field(25, ge=1, description="steps after which a species is replaced")
+    species_life: int = Field(8, ge=1, description="draws of fields until a species is replaced")
     weight_floor: float = Field(0.02, gt=0, description="signal variance at which weights level")
     validation_fields: int = Field(12, ge=1)
 
