@@ -104,6 +104,16 @@ def test_columns_of_the_pixel_size(tmp_path, columns, values, pixel_size_a):
     assert found.pixel_size_a == pixel_size_a
 
 
+def test_a_pixel_size_of_the_micrograph_counts_before_its_group(tmp_path):
+    text = (
+        "data_optics\nloop_\n_rlnOpticsGroup\n_rlnMicrographPixelSize\n1 2.0\n\n"
+        "data_micrographs\nloop_\n_rlnMicrographName\n_rlnOpticsGroup\n"
+        "_rlnMicrographPixelSize\na.mrc 1 3.0\nb.mrc 1 0\n"
+    )
+    first, second = read_micrographs_star(_project(tmp_path, text, "a.mrc", star="x.star"))
+    assert (first.pixel_size_a, second.pixel_size_a) == (3.0, 2.0)
+
+
 def test_a_single_row_without_a_loop(tmp_path):
     text = "data_\n\n_rlnMicrographName  a.mrc\n_rlnMicrographPixelSize 1.5\n"
     (found,) = read_micrographs_star(_project(tmp_path, text, "a.mrc", star="x.star"))

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from mrcfile.dtypes import HEADER_DTYPE
 
 from nt2c import __version__
 from nt2c.core.errors import InputError
@@ -122,11 +123,20 @@ def test_a_corrected_pixel_size_scales_the_origin(tmp_path):
         assert mrc.header.origin.item() == (12.0, -24.0, 0.0)
 
 
-def test_big_endian_input_gives_big_endian_output(tmp_path, capsys):
-    source = write_mrc(tmp_path / "in.mrc", image().astype(">i2"))
+@pytest.mark.parametrize("dtype", [">i2", "i1"])
+def test_big_endian_input_gives_big_endian_output(tmp_path, capsys, dtype):
+    source = write_mrc(tmp_path / "in.mrc", image().astype(dtype))
+    if dtype == "i1":
+        content = source.read_bytes()
+        header = np.frombuffer(content[:1024], HEADER_DTYPE)
+        swapped = header.astype(header.dtype.newbyteorder(">")).tobytes()
+        source.write_bytes(swapped + content[1024:])
+        patch(source, 212, b"\x11\x11\0\0")
     target = _copy(source, tmp_path / "out.mrc", label="x")
     assert mrcfile.validate(target), capsys.readouterr().out
-    np.testing.assert_array_equal(mrcfile.read(target), image())
+    with mrcfile.open(target) as mrc:
+        assert mrc.header.machst.tolist() == [0x11, 0x11, 0, 0]
+        np.testing.assert_array_equal(mrc.data, image())
 
 
 def test_a_forgiven_input_gives_a_valid_output(tmp_path, capsys):

@@ -68,6 +68,11 @@ class MrcHeader:
     notes: tuple[str, ...]
 
     @property
+    def byte_order(self) -> str:
+        """Byte order of header and pixels, "<" or ">"."""
+        return _byte_order(self.record)
+
+    @property
     def section_bytes(self) -> int:
         """Size of one image in the file."""
         return math.prod(self.shape) * self.dtype.itemsize
@@ -197,8 +202,11 @@ def _pixel_type(record: Any) -> np.dtype[Any]:
     code = _READABLE[int(record["mode"])]
     if code == "i1" and _has_unsigned_bytes(record):
         code = "u1"
-    order = ">" if record.dtype["nx"].byteorder == ">" else "<"
-    return np.dtype(order + code)
+    return np.dtype(_byte_order(record) + code)
+
+
+def _byte_order(record: Any) -> str:
+    return ">" if record.dtype["nx"].str[0] == ">" else "<"
 
 
 def _has_unsigned_bytes(record: Any) -> bool:

@@ -68,7 +68,7 @@ class MrcWriter:
         like: MrcReader | None = None,
         like_pixel_size_a: float | None = None,
     ) -> None:
-        byte_order = ">" if like is not None and like.header.dtype.str[0] == ">" else "<"
+        byte_order = "<" if like is None else like.header.byte_order
         self._header = np.zeros((), header_dtype(byte_order))
         self._pixel_type = np.dtype(byte_order + ("f2" if float16 else "f4"))
         self._path, self.shape, self.sections = path, shape, sections
