@@ -74,6 +74,18 @@ def apply_filter(
     return torch.fft.irfft2(torch.fft.rfft2(image) * transfer, s=image.shape[-2:])
 
 
+def _fast_size(size: int) -> int:
+    """Smallest number >= size without prime factors above 5: its transforms are fast."""
+
+    def is_fast(n: int) -> bool:
+        for factor in (2, 3, 5):
+            while n % factor == 0:
+                n //= factor
+        return n == 1
+
+    return next(n for n in range(size, 2 * size + 1) if is_fast(n))
+
+
 def gaussian_lowpass(
     image: Float[Tensor, "... y x"], sigma_px: float
 ) -> Float[Tensor, "... y x"]:
@@ -82,7 +94,7 @@ def gaussian_lowpass(
     margin = min(math.ceil(4 * sigma_px), height, width)
     lines = []
     for size in (height, width):
-        index = torch.arange(-margin, size + margin, device=image.device)
+        index = torch.arange(-margin, _fast_size(size + 2 * margin) - margin, device=image.device)
         index = torch.remainder(index, 2 * size)
         lines.append(torch.where(index < size, index, 2 * size - 1 - index))
     padded = image[..., lines[0], :][..., lines[1]]

@@ -11,24 +11,29 @@ from nt2c.imaging.fourier import frequency_grid, gaussian_lowpass
 BACKGROUND_SIGMA_A = 200.0
 OUTLIER_SIGMA = 8.0
 _NOISE_BAND = (0.6, 0.95)  # fractions of Nyquist: hardly any signal at an SNR below 0.1
-_SAMPLE = 1 << 20
+_SAMPLE = 1 << 18
+
+
+def outlier_limits(image: Float[Tensor, "... y x"]) -> tuple[Tensor, Tensor, Tensor]:
+    """Lowest and highest credible grey value and the median of each image, (..., 1, 1).
+
+    The limits lie `OUTLIER_SIGMA` robust standard deviations from the median. The spread is
+    measured between quantiles, so that neither outliers nor the coarse steps of counting data
+    upset it.
+    """
+    flat = image.flatten(-2)
+    step = max(1, flat.shape[-1] // _SAMPLE) | 1  # odd: not always the same columns
+    levels = torch.tensor([0.01, 0.5, 0.99], device=image.device)
+    low, middle, high = torch.quantile(flat[..., ::step].float(), levels, dim=-1)[..., None, None]
+    # The 1 % and 99 % quantiles of a normal distribution lie 2.326 standard deviations out.
+    reach = OUTLIER_SIGMA / 2.326
+    return middle - reach * (middle - low), middle + reach * (high - middle), middle
 
 
 def clip_outliers(image: Float[Tensor, "... y x"]) -> Float[Tensor, "... y x"]:
-    """Clip hot pixels and x-rays to `OUTLIER_SIGMA` robust standard deviations from the median.
-
-    The spread is measured between quantiles, so that neither outliers nor the coarse steps of
-    counting data upset it. One limit for all images of a batch item is taken per image.
-    """
-    flat = image.flatten(-2)
-    sample = flat[..., :: max(1, flat.shape[-1] // _SAMPLE)].float()
-    levels = torch.tensor([0.01, 0.5, 0.99], device=image.device)
-    low, middle, high = torch.quantile(sample, levels, dim=-1)[..., None, None]
-    # The 1 % and 99 % quantiles of a normal distribution lie 2.326 standard deviations out.
-    reach = OUTLIER_SIGMA / 2.326
-    return torch.minimum(
-        torch.maximum(image, middle - reach * (middle - low)), middle + reach * (high - middle)
-    )
+    """Clip hot pixels and x-rays to the `outlier_limits` of each image."""
+    low, high, _ = outlier_limits(image)
+    return torch.clamp(image, low, high)
 
 
 def _noise_sigma(image: Tensor, pixel_size_a: float, nyquist_a: float) -> Tensor:
@@ -65,6 +70,13 @@ class Scaling:
         return scaled * self.sigma + (self.background if background else self.offset)
 
 
+def slow_background(
+    image: Float[Tensor, "... y x"], pixel_size_a: float
+) -> Float[Tensor, "... y x"]:
+    """Part of an image that varies over more than about 1000 A (Gaussian of 200 A)."""
+    return gaussian_lowpass(image, BACKGROUND_SIGMA_A / pixel_size_a)
+
+
 def fit_scaling(
     image: Float[Tensor, "... y x"], pixel_size_a: float, nyquist_a: float | None = None
 ) -> Scaling:
@@ -85,7 +97,7 @@ def fit_scaling(
     Scaling
         `sigma` is 0 where the image holds no noise at all.
     """
-    background = gaussian_lowpass(image, BACKGROUND_SIGMA_A / pixel_size_a)
+    background = slow_background(image, pixel_size_a)
     offset = image.mean((-2, -1), keepdim=True)
     sigma = _noise_sigma(
         image - background, pixel_size_a, max(nyquist_a or 0.0, 2 * pixel_size_a)
