@@ -1,0 +1,139 @@
+"""Training: it learns, it resumes as if it had not stopped, and it depends on the seed alone."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from nt2c.core.errors import SettingsError
+from nt2c.io.records import read_records
+from nt2c.training.denoiser import DenoisingTask, train_denoiser
+from nt2c.training.loop import CHECKPOINT, LOG, learning_rate
+from nt2c.training.pairs import PairSource
+from nt2c.training.settings import OptimizerSettings, Recipe
+
+CPU = torch.device("cpu")
+
+
+def tiny_recipe(**optimizer: Any) -> Recipe:
+    values = {
+        "steps": 6, "warmup_steps": 2, "learning_rate": 2e-3, "ema_decay": 0.5, "bf16": False,
+        "log_every": 1, "validate_every": 3, "checkpoint_minutes": 1e-9,
+    }  # fmt: skip
+    return Recipe.parse(
+        {
+            "name": "tiny",
+            "seed": 5,
+            "simulation": {
+                "shape": [64, 64],
+                "pixel_size_a": 8.0,
+                "specimen": {"species": 2, "views": 3, "diameter_a": [100, 150], "empty": 0.0,
+                             "coverage": [0.4, 0.5]},
+                "imaging": {"contrast_gain": [2.0, 3.0], "carbon": 0.0, "contamination": 0.0},
+            },
+            "network": {"widths": [4, 6], "blocks": [1, 1]},
+            "pairs": {"crop_px": 32, "batch": 2, "pool": 3, "steps_per_fields": 2,
+                      "species_life": 1, "validation_fields": 2},
+            "optimizer": values | optimizer,
+        }
+    )  # fmt: skip
+
+
+def test_same_seed_same_batches_and_a_late_start_sees_the_same() -> None:
+    recipe = tiny_recipe()
+
+    def source(seed: int = 5) -> PairSource:
+        return PairSource(recipe.simulation, recipe.pairs, seed, CPU)
+
+    walked, jumped, other = source(), source(), source(6)
+    for step in range(5):
+        last = walked.batch(step)
+    again = jumped.batch(4)
+    assert torch.equal(last.noisy, again.noisy)
+    assert torch.equal(last.clean, again.clean)
+    assert not torch.equal(last.noisy, other.batch(4).noisy)
+
+
+def test_pairs_are_in_units_of_the_noise() -> None:
+    recipe = tiny_recipe()
+    pairs = PairSource(recipe.simulation, recipe.pairs, 5, CPU).fields(0, 4)
+    residual = (pairs.noisy - pairs.clean).std((-3, -2, -1))
+    # Shot noise is 1 by definition; ice and background add to it.
+    assert ((residual > 0.8) & (residual < 1.6)).all()
+    assert torch.allclose(
+        pairs.weight,
+        1 / (pairs.clean.var((-3, -2, -1)) + recipe.pairs.weight_floor),
+        rtol=1e-4,
+    )
+
+
+def test_resumed_run_equals_the_uninterrupted_one(tmp_path: Path) -> None:
+    recipe = tiny_recipe()
+    whole = train_denoiser(recipe, tmp_path / "whole", device="cpu")
+
+    class Killed(Exception):
+        pass
+
+    def die_at_four(step: int, loss: float) -> None:
+        if step == 4:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train_denoiser(recipe, tmp_path / "broken", device="cpu", on_step=die_at_four)
+    resumed = train_denoiser(recipe, tmp_path / "broken", device="cpu")
+    for a, b in zip(whole.network.parameters(), resumed.network.parameters(), strict=True):
+        assert torch.equal(a, b)
+    logs = [read_records(tmp_path / name / LOG) for name in ("whole", "broken")]
+    for a, b in zip(*logs, strict=True):
+        assert {k: v for k, v in a.items() if k != "steps_per_s"} == {
+            k: v for k, v in b.items() if k != "steps_per_s"
+        }
+
+
+def test_other_settings_do_not_continue_a_run(tmp_path: Path) -> None:
+    train_denoiser(tiny_recipe(steps=1), tmp_path, device="cpu")
+    assert (tmp_path / CHECKPOINT).exists()
+    with pytest.raises(SettingsError, match="other settings"):
+        train_denoiser(tiny_recipe(steps=2), tmp_path, device="cpu")
+
+
+def test_training_lowers_the_loss(tmp_path: Path) -> None:
+    recipe = tiny_recipe(steps=40, validate_every=40)
+    model = train_denoiser(recipe, tmp_path, device="cpu")
+    task = DenoisingTask(recipe, CPU, None)
+
+    def loss(network: torch.nn.Module) -> float:
+        with torch.no_grad():
+            return sum(float(task.loss(network, step)) for step in range(100, 106))
+
+    blank = torch.nn.Identity()
+    blank.forward = torch.zeros_like  # type: ignore[assignment]
+    assert loss(model.network) < 0.85 * loss(blank)
+    record = read_records(tmp_path / LOG)[-1]
+    assert 0.1 < record["validation_correlation2"] <= 1
+
+
+def test_learning_rate_rises_then_falls_to_one_percent() -> None:
+    settings = OptimizerSettings(steps=100, warmup_steps=10, learning_rate=1.0)
+    rates = [learning_rate(settings, step) for step in range(100)]
+    assert rates[9] == 1.0
+    assert all(a < b for a, b in zip(rates[:9], rates[1:10], strict=True))
+    assert all(a >= b for a, b in zip(rates[10:-1], rates[11:], strict=True))
+    assert math.isclose(rates[-1], 0.01, abs_tol=1e-3)
+
+
+def test_missing_accelerator_is_said(tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is an accelerator here")
+    with pytest.raises(SettingsError, match="--device cpu"):
+        train_denoiser(tiny_recipe(), tmp_path, device="cuda")
+
+
+def test_crop_must_fit_network_and_field() -> None:
+    recipe = tiny_recipe().model_dump()
+    for crop, message in ((34, "stride 4"), (128, "larger than simulation.shape")):
+        recipe["pairs"]["crop_px"] = crop
+        with pytest.raises(SettingsError, match=message):
+            Recipe.parse(recipe)
