@@ -56,6 +56,14 @@ def test_wiener_beats_every_gaussian_and_keeps_the_mean(rng):
     assert result.mean() == pytest.approx(noisy.mean())
 
 
+def test_wiener_gain_never_inverts_or_amplifies(rng):
+    image = 30 + rng.standard_normal((64, 64))
+    np.testing.assert_array_equal(filters.wiener_gain([image], [-image]), 0)
+    np.testing.assert_array_equal(filters.wiener_gain([image], [3 * image]), 1)
+    nothing = filters.radial_wiener(image, np.zeros(filters.WIENER_SHELLS))
+    np.testing.assert_allclose(nothing, image.mean())
+
+
 def test_wiener_needs_pairs(rng):
     with pytest.raises(InputError, match="1 images, 0 references"):
         filters.wiener_gain([rng.standard_normal((8, 8))], [])

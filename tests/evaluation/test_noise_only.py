@@ -74,6 +74,18 @@ def test_otsu_threshold_separates_two_groups():
         noise_only.pick_threshold([])
 
 
+def test_otsu_threshold_leaves_the_least_variance_within_the_classes(rng):
+    heights = rng.gamma(1.5, size=60)
+    blobs = noise_only.Blobs(np.zeros((60, 2)), heights)
+    low = heights < noise_only.pick_threshold([blobs])
+
+    def within(low):
+        return sum(part.var() * part.size for part in (heights[low], heights[~low]))
+
+    best = min(within(heights <= height) for height in np.sort(heights)[:-1])
+    assert within(low) == pytest.approx(best)
+
+
 def test_unsuitable_diameter_is_refused():
     with pytest.raises(InputError, match="quarter"):
         noise_only.find_blobs(np.zeros((50, 200)), 20)

@@ -90,7 +90,7 @@ def wiener_gain(images: Sequence[Image], references: Sequence[Image]) -> Float64
     Raises
     ------
     InputError
-        If there are no pairs, shapes differ or values are not finite.
+        If there are no pairs, shapes differ, values are not finite or all images are constant.
     """
     if not images or len(images) != len(references):
         raise InputError(f"expected pairs, got {len(images)} images, {len(references)} references")
@@ -101,7 +101,10 @@ def wiener_gain(images: Sequence[Image], references: Sequence[Image]) -> Float64
         shell = _shell(shape).ravel()
         cross += np.bincount(shell, (y.conj() * r).real.ravel(), WIENER_SHELLS)
         power += np.bincount(shell, (np.abs(y) ** 2).ravel(), WIENER_SHELLS)
-    gain = np.divide(cross, power, out=np.zeros(WIENER_SHELLS), where=power > 0)
+    filled = np.flatnonzero(power)  # small images leave shells empty
+    if filled.size == 0:
+        raise InputError("the images of wiener_gain are constant")
+    gain = np.interp(np.arange(WIENER_SHELLS), filled, cross[filled] / power[filled])
     return np.clip(gain, 0.0, 1.0)
 
 
