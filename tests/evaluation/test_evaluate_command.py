@@ -88,7 +88,7 @@ def test_independent_exposures_need_only_two_folders(write, images, tmp_path, ca
     assert "20-15 A" in capsys.readouterr().out
 
 
-def test_a_scale_file_sets_the_unit_and_pixel_size_the_bands(write, tmp_path):
+def test_a_scale_file_sets_the_unit_and_pixel_size_the_bands(write, tmp_path, capsys):
     out, scale = tmp_path / "out.json", tmp_path / "scale.csv"
     arguments = ["evaluate", write("denoised", "noisy", "", blur), "--raw", write("raw", "noisy")]
     arguments += ["--independent", write("independent", "independent"), "--json", str(out)]
@@ -101,6 +101,9 @@ def test_a_scale_file_sets_the_unit_and_pixel_size_the_bands(write, tmp_path):
     ratio = default["fields"]["field.01"]["signal"] / scaled["fields"]["field.01"]["signal"]
     assert ratio == pytest.approx(2, rel=0.05)  # the noise variance is 2, the scale says 4
     assert len(coarse["bands"]) == 7
+    scale.write_text("name,noise_sd_micrograph\nfield.01,2\n")
+    assert main([*arguments, "--scale", str(scale)]) == 1
+    assert "--scale has no row named field.02" in capsys.readouterr().err
     scale.write_text("name,noise\nfield.01,2\n")
     assert main([*arguments, "--scale", str(scale)]) == 2
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from nt2c.cli.partners import image_files, partner, stem
+from nt2c.cli.partners import field, image_files, partner, stem
 from nt2c.core.errors import InputError, SettingsError
 from nt2c.evaluation.spectral import Image
 
@@ -18,7 +18,7 @@ Record = dict[str, Any]
 def evaluate(
     denoised: Annotated[
         list[Path],
-        typer.Argument(help="Denoised micrographs: files or folders.", metavar="DENOISED..."),
+        typer.Argument(help="Denoised micrographs: files or folders.", metavar="DENOISED"),
     ],
     truth: Annotated[
         Path | None,
@@ -140,7 +140,9 @@ def _independent(
     def score(path: Path) -> Record:
         image, pixel_size_a = run.read(path)
         images = (image, run.image(partner(path, place)), run.image(partner(path, raw)))
-        noise_sd = noise_sds.get(stem(path))
+        if noise_sds and field(path) not in noise_sds:
+            raise InputError(f"{path}: --scale has no row named {field(path)}")
+        noise_sd = noise_sds.get(field(path))
         whole = pair_score(*images, pixel_size_a=pixel_size_a, noise_sd=noise_sd)
         split = band_scores(*images, pixel_size_a=pixel_size_a, noise_sd=noise_sd)
         scores.append(whole)
