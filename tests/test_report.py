@@ -72,7 +72,7 @@ def test_strip_shows_panels_side_by_side_at_one_scale():
     black, white = np.zeros((40, 40), np.float32), np.ones((40, 40), np.float32)
     picture = decode(
         strip([Panel("a", black), Panel("b", white), Panel("own", white, (1, 2))], (0, 1))
-    )[..., 0]
+    )
     height, width = picture.shape
     middle = picture[height // 2]
     assert middle[width // 6] == 0

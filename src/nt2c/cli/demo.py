@@ -250,6 +250,7 @@ def _details(model: DenoiserModel, name: str, seed: int, pixels_per_s: float) ->
     return [
         f"Model {name}, works at {model.pixel_size_a:g} angstrom per pixel; "
         f"{pixels_per_s / 1e6:.1f} million pixels per second here.",
+        "The model has not met these particles; the simulator is the one that it learned from.",
         f"Simulated with seed {seed}: `nt2c demo --seed {seed + 1}` draws other particles.",
         "Every image but the raw ones is on one grey scale per micrograph; protein is dark.",
     ]

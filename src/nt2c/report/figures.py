@@ -1,6 +1,5 @@
 """Pictures of micrographs as PNG: single images and strips of panels."""
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,10 +77,13 @@ def png(image: NDArray[np.float32], limits: Limits | None = None) -> bytes:
     limits : (float, float), optional
         Values shown as black and white; `grey_limits` of the image when not given.
     """
+    low, high = limits or grey_limits(image)
+    return _encode(np.clip((image - low) / (high - low) * 255 + 0.5, 0, 255).astype(np.uint8))
+
+
+def _encode(grey: NDArray[np.uint8]) -> bytes:
     import imagecodecs
 
-    low, high = limits or grey_limits(image)
-    grey = np.clip((image - low) / (high - low) * 255 + 0.5, 0, 255).astype(np.uint8)
     return bytes(imagecodecs.png_encode(np.ascontiguousarray(grey)))
 
 
@@ -106,7 +108,7 @@ def strip(panels: Sequence[Panel], limits: Limits, height_in: float = 3.2) -> by
     gap = 0.03 * width_in
     total_in = len(panels) * width_in + (len(panels) - 1) * gap
     figure = Figure(figsize=(total_in, height_in + title_in), dpi=150, facecolor="white")
-    FigureCanvasAgg(figure)
+    canvas = FigureCanvasAgg(figure)
     for i, panel in enumerate(panels):
         left = i * (width_in + gap) / total_in
         share = height_in / (height_in + title_in)
@@ -115,9 +117,8 @@ def strip(panels: Sequence[Panel], limits: Limits, height_in: float = 3.2) -> by
         axes.imshow(panel.image, cmap="gray", vmin=low, vmax=high, interpolation="antialiased")
         axes.set_title(panel.title, fontsize=11, pad=5)
         axes.set_axis_off()
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png")
-    return stream.getvalue()
+    canvas.draw()
+    return _encode(np.asarray(canvas.buffer_rgba())[..., 0])
 
 
 def save_validation(
