@@ -1,9 +1,10 @@
-"""Shapes and types in annotations of the stages that compute are checked while tests run."""
+"""For all tests: annotations of the stages that compute are checked, examples do not vary."""
 
 from collections.abc import Callable
 from typing import Any, Self
 
 from beartype import BeartypeConf, beartype
+from hypothesis import settings
 from jaxtyping import install_import_hook
 
 CHECKED = [f"nt2c.{stage}" for stage in ("imaging", "models", "inference", "report")]
@@ -18,3 +19,7 @@ def check(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 install_import_hook(CHECKED, "tests.conftest.check")
+
+# A busy machine is no failure, and a run can be repeated.
+settings.register_profile("nt2c", deadline=None, derandomize=True)
+settings.load_profile("nt2c")
