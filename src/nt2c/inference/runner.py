@@ -182,7 +182,7 @@ class _Batch:
                 return FileResult(job.item.path, job.output, "skipped")
             return self._denoise(job, stamp)
         except InputError as error:
-            message = str(error)
+            message = _with_name(str(error), job)
         except OSError as error:
             message = self._explain(job, error)
         except (MemoryError, torch.OutOfMemoryError):
@@ -249,11 +249,7 @@ class _Batch:
     def _section(
         self, micrograph: Micrograph, section: int, shape: tuple[int, int]
     ) -> NDArray[np.float32]:
-        try:
-            image = micrograph.read(section)
-            return self.denoiser(image, micrograph.pixel_size_a, shape)
-        except InputError as error:
-            raise _with_name(error, micrograph.path) from None
+        return self.denoiser(micrograph.read(section), micrograph.pixel_size_a, shape)
 
     def _sampling(self, micrograph: Micrograph) -> tuple[tuple[int, int], float]:
         """Size (y, x) of the output and its pixel size in angstrom."""
@@ -345,9 +341,9 @@ def _own_warnings(micrograph: Micrograph) -> list[str]:
     return []
 
 
-def _with_name(error: InputError, path: Path) -> InputError:
-    message = str(error)
-    return InputError(message if str(path) in message else f"{path}: {message}")
+def _with_name(message: str, job: _Job) -> str:
+    names = (str(job.item.path), str(job.output))
+    return message if any(name in message for name in names) else f"{names[0]}: {message}"
 
 
 def _read_ahead(path: Path) -> None:

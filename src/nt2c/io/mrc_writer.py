@@ -131,7 +131,7 @@ class MrcWriter:
         self._statistics.add(stored)
         if not self._statistics.are_finite():
             raise InputError(
-                f"{self._path}: the result holds values that are not finite"
+                "the result holds values that are not finite"
                 + (" in float16; write float32" if self._pixel_type.itemsize == 2 else "")
             )
         self._file.write(stored.reshape(-1).view(np.uint8).data)

@@ -1,0 +1,141 @@
+"""One micrograph: its grid, polarity and grey scale stay; gain and offset do not matter."""
+
+import numpy as np
+import pytest
+import torch
+
+from nt2c.core.errors import InputError
+from nt2c.imaging.fourier import resize
+from nt2c.inference import denoiser as module
+from nt2c.inference.denoiser import Denoiser, denoise, load_model
+from tests.inference.make import WORKING_A, identity_model, noise
+
+OPTIONS = {"device": "cpu", "precision": "fp32"}
+
+
+@pytest.mark.parametrize(
+    ("shape", "pixel_size_a"),
+    [((48, 56), 2.0), ((33, 33), 1.0), ((37, 61), 1.3), ((31, 20), 6.3), ((101, 8), 0.5)],
+)
+def test_any_size_and_sampling(model, shape, pixel_size_a):
+    result = denoise(noise(shape), pixel_size_a, model, **OPTIONS)
+    assert result.shape == shape
+    assert result.dtype == np.float32
+    assert np.isfinite(result).all()
+    assert result.std() > 0
+
+
+@pytest.mark.parametrize("shape", [(48, 56), (37, 62)])
+def test_without_denoising_only_the_band_is_limited(shape):
+    """Grid, polarity, mean and scale: a network that does nothing gives back what it can see."""
+    image = noise(shape)
+    image[10:14, 20:25] -= 40  # dark, off the centre
+    result = denoise(image, 2.0, identity_model(), keep_background=True, **OPTIONS)
+    rows, columns = (2 * round(n / 4) for n in shape)
+    expected = resize(resize(torch.from_numpy(image), (rows, columns)), shape).numpy()
+    np.testing.assert_allclose(result, expected, atol=1e-3)  # float32 at 100
+    assert result.mean() == pytest.approx(image.mean(), rel=1e-5)
+
+
+def test_background_is_replaced_by_its_mean():
+    ramp = np.linspace(0, 400, 512, dtype=np.float32)[:, None]
+    image = noise((512, 64)) + ramp
+    kept = denoise(image, 4.0, identity_model(), keep_background=True, **OPTIONS)
+    flat = denoise(image, 4.0, identity_model(), **OPTIONS)
+    means = [float(r[384:].mean() - r[:128].mean()) for r in (kept, flat)]
+    assert means[0] == pytest.approx(300, rel=0.02)
+    assert abs(means[1]) < 60
+    assert flat.mean() == pytest.approx(image.mean(), rel=0.02)
+
+
+@pytest.mark.parametrize(("gain", "offset"), [(3.0, -50.0), (0.01, 7.0), (-2.0, 0.0), (1.0, 5e4)])
+def test_gain_and_offset(model, gain, offset):
+    image = noise((64, 72), mean=0, sigma=1)
+    plain = denoise(image, 2.0, model, **OPTIONS)
+    if gain < 0:  # turned contrast is another image: the network is not odd
+        image, plain = -image, denoise(-image, 2.0, model, **OPTIONS)
+        gain = -gain
+    changed = denoise(gain * image + offset, 2.0, model, **OPTIONS)
+    # The input itself is rounded to float32 at the offset; hundreds of pixels add up in a filter.
+    rounding = 1e-4 + 30 * abs(offset) / gain * np.finfo(np.float32).eps
+    np.testing.assert_allclose((changed - offset) / gain, plain, atol=rounding)
+
+
+def test_integers_and_other_layouts_are_the_same_image(model):
+    image = noise().round().astype(np.int16)
+    expected = denoise(image, 2.0, model, **OPTIONS)
+    for same in (image.astype(">i2"), np.asfortranarray(image), torch.from_numpy(image)):
+        np.testing.assert_array_equal(denoise(same, 2.0, model, **OPTIONS), expected)
+
+
+def test_input_is_not_changed(model):
+    image = noise()
+    image[3, 4] = 1e6
+    before = image.copy()
+    denoise(image, 2.0, model, **OPTIONS)
+    np.testing.assert_array_equal(image, before)
+
+
+def test_hot_pixel_hardly_matters(model):
+    image = noise((64, 64))
+    hot = image.copy()
+    hot[20, 30] = 1e6
+    plain, other = (denoise(i, 2.0, model, **OPTIONS) for i in (image, hot))
+    assert np.abs(other - plain).max() < 8 * 10  # no more than the clipping limit, in sigmas
+
+
+def test_output_pixel_size(model):
+    image = noise((60, 80))
+    full = denoise(image, 2.0, model, **OPTIONS)
+    small = denoise(image, 2.0, model, output_pixel_size_a=WORKING_A, **OPTIONS)
+    assert small.shape == (30, 40)
+    expected = resize(torch.from_numpy(full), (30, 40)).numpy()
+    np.testing.assert_allclose(small.mean(), expected.mean(), rtol=1e-5)
+    # Only the Nyquist frequency of the working grid is lost on the way up and down.
+    assert np.corrcoef(small.ravel(), expected.ravel())[0, 1] > 0.98
+
+
+def test_tiles_and_repeats_are_equal(model):
+    image = noise((180, 140))
+    whole = denoise(image, 4.0, model, **OPTIONS)
+    np.testing.assert_array_equal(denoise(image, 4.0, model, **OPTIONS), whole)
+    np.testing.assert_array_equal(denoise(image, 4.0, model, tile_px=1, **OPTIONS), whole)
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        (np.zeros((3, 8, 8)), "two-dimensional"),
+        (np.zeros((1, 8)), "two-dimensional"),
+        (np.full((16, 16), np.nan), "not finite"),
+        (np.where(np.eye(16), np.inf, noise((16, 16))), "not finite"),
+        (np.full((16, 16), 5.0), "constant"),
+        (noise((4, 4)), "too small"),
+    ],
+)
+def test_bad_images(model, image, words):
+    with pytest.raises(InputError, match=words):
+        denoise(image, 1.0, model, **OPTIONS)
+
+
+def test_auto_takes_bf16_only_where_it_is_fast_and_agrees(model, monkeypatch):
+    chosen = {}
+    for fast in (True, False):
+        for deviation in (0.0099, 0.0101, float("inf")):
+            monkeypatch.setattr(module, "has_fast_bf16", lambda device, fast=fast: fast)
+            monkeypatch.setattr(module, "bf16_deviation", lambda *_, d=deviation: d)
+            denoiser = Denoiser(model, device="cpu")
+            denoiser(noise(), 2.0)
+            chosen[fast, deviation] = denoiser.precision
+    assert [pair for pair, precision in chosen.items() if precision == "bf16"] == [(True, 0.0099)]
+
+
+def test_bf16_on_request(model):
+    fp32 = denoise(noise(), 2.0, model, **OPTIONS)
+    bf16 = denoise(noise(), 2.0, model, device="cpu", precision="bf16")
+    assert 0 < np.std(bf16 - fp32) < 0.05 * fp32.std()
+
+
+def test_unknown_model(tmp_path):
+    with pytest.raises(InputError, match="neither a bundled model"):
+        load_model(tmp_path / "absent.safetensors")

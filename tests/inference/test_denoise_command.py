@@ -1,0 +1,167 @@
+"""`nt2c denoise`: what it says, what it writes, how it exits."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+
+import mrcfile
+import numpy as np
+import pytest
+
+from nt2c.cli import app
+from nt2c.cli import denoise as command
+from nt2c.inference.denoiser import denoise, load_model
+from tests.inference.make import files, micrograph, noise, pixels
+
+
+@pytest.fixture
+def raw(tmp_path):
+    folder = tmp_path / "raw"
+    folder.mkdir()
+    for seed, name in enumerate("ab"):
+        micrograph(folder / f"{name}.mrc", seed)
+    return folder
+
+
+@pytest.fixture
+def nt2c(tmp_path, model_file, capsys):
+    """Return a function that runs the command and gives exit code, stdout and stderr."""
+
+    def run(*arguments):
+        words = [*map(str, arguments), "-o", str(tmp_path / "out"), "--device", "cpu"]
+        code = app.main(["denoise", *words, "--model", str(model_file)])
+        shown = capsys.readouterr()
+        return code, shown.out, shown.err
+
+    return run
+
+
+def test_run_and_rerun(tmp_path, raw, nt2c, model_file):
+    code, out, err = nt2c(raw, "--precision", "fp32")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0].startswith("device     cpu")
+    assert lines[1] == f"model      {model_file} (tiny)"
+    assert lines[2] == "precision  fp32"
+    assert f"[2/2] {raw / 'b.mrc'}: done in " in out
+    assert "2 done, 0 skipped (done before), 0 failed" in out
+    assert " s per micrograph" in out
+    assert f"results are in {tmp_path / 'out'}" in out
+    assert lines[-1] == command.EXTRACT_FROM_RAW
+    expected = denoise(noise(), 2.0, load_model(model_file), device="cpu", precision="fp32")
+    np.testing.assert_array_equal(pixels(tmp_path / "out" / "a.mrc"), expected)
+
+    code, out, _ = nt2c(raw, "--precision", "fp32")
+    assert code == 0
+    assert "0 done, 2 skipped (done before), 0 failed" in out
+    code, out, _ = nt2c(raw, "--precision", "fp32", "--overwrite")
+    assert "2 done" in out
+
+
+def test_failures_are_named_and_exit_code_is_1(tmp_path, raw, nt2c):
+    (raw / "bad.mrc").write_bytes(b"")
+    code, out, err = nt2c(raw, "--json", tmp_path / "did.json")
+    assert code == 1
+    assert "2 done, 0 skipped (done before), 1 failed" in out
+    assert err == f"failed: {raw / 'bad.mrc'}: an empty file (0 bytes); copy or make it again\n"
+    record = json.loads((tmp_path / "did.json").read_text())
+    assert [r["status"] for r in record["results"]] == ["done", "done", "failed"]
+    assert record["results"][0]["shape"] == [48, 56]
+    assert record["results"][0]["pixel_size_a"] == 2.0
+    assert record["results"][0]["precision"] in ("fp32", "bf16")
+    assert "empty file" in record["results"][2]["message"]
+    assert record["model"] == "tiny"
+    assert record["settings"]["precision"] == "auto"
+
+
+def test_nothing_done_is_not_called_a_result(raw, nt2c):
+    (raw / "bad.mrc").write_bytes(b"")
+    code, out, _ = nt2c(raw / "bad.mrc")
+    assert code == 1
+    assert "results are in" not in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--precision", "fp8"], "'precision' = 'fp8'"),
+        (["--pixel-size", "0"], "pixel_size_a"),
+        (["--output-pixel-size", "-1"], "output_pixel_size_a"),
+        (["--device", "abacus"], "use auto, cpu, cuda"),
+        (["--suffix", "a/b"], "holds '/'"),
+        (["--nonsense"], "--nonsense"),
+    ],
+)
+def test_wrong_usage_is_2(tmp_path, raw, model_file, capsys, arguments, words):
+    line = ["denoise", str(raw), "-o", str(tmp_path / "out"), "--model", str(model_file)]
+    assert app.main([*line, *arguments]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_over_the_inputs_is_wrong_usage(raw, model_file, capsys):
+    assert app.main(["denoise", str(raw), "-o", str(raw), "--model", str(model_file)]) == 2
+    assert "would be written over" in capsys.readouterr().err
+
+
+def test_options_reach_the_result(tmp_path, raw, nt2c):
+    options = ["--pixel-size", 2.5, "--output-pixel-size", 5, "--float16", "--suffix", "_d"]
+    code, _, _ = nt2c(raw / "a.mrc", *options, "--keep-background", "--json", tmp_path / "j")
+    assert code == 0
+    assert files(tmp_path / "out") == ["a_d.mrc"]
+    with mrcfile.open(tmp_path / "out" / "a_d.mrc") as mrc:
+        assert mrc.data.shape == (24, 28)
+        assert mrc.data.dtype == np.float16
+        assert mrc.voxel_size.x == 5
+    assert json.loads((tmp_path / "j").read_text())["settings"] == {
+        "pixel_size_a": 2.5,
+        "output_pixel_size_a": 5.0,
+        "precision": "auto",
+        "keep_background": True,
+        "float16": True,
+    }
+
+
+def test_a_warning_is_shown_once(tmp_path, nt2c):
+    for name in "abc":
+        micrograph(tmp_path / f"{name}.mrc", pixel_size_a=1.0)
+    _, out, _ = nt2c(*(tmp_path / f"{name}.mrc" for name in "abc"))
+    assert out.count("the header says exactly 1 A/px") == 2
+    assert f"warning: {tmp_path / 'a.mrc'}: the header says" in out
+    assert "warning: 2 more files: the header says" in out
+
+
+def test_interrupt(raw, nt2c, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nt2c.inference.runner._Batch.process", interrupt)
+    code, out, err = nt2c(raw)
+    assert code == 130
+    assert "run it again to do the rest" in out
+    assert "interrupted" in err
+
+
+def test_bar_on_a_terminal(tmp_path, raw, model_file):
+    """On a terminal a bar takes the place of the lines per file."""
+    ours, theirs = pty.openpty()
+    code = "from nt2c.cli.app import main; raise SystemExit(main())"
+    options = ["-o", tmp_path / "out", "--model", model_file, "--device", "cpu"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "denoise", raw, *options],
+        stdout=theirs,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "200", "OMP_NUM_THREADS": "1"},
+    )
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            shown += os.read(ours, 4096)
+        except OSError:  # the other end is closed
+            break
+    os.close(ours)
+    assert process.wait() == 0
+    assert b"2/2" in shown
+    assert b"[2/2]" not in shown
+    assert command.EXTRACT_FROM_RAW.encode() in shown

@@ -1,0 +1,145 @@
+"""Tiles equal the whole, whatever the size; precision and memory are decided by measurement."""
+
+import pytest
+import torch
+
+from nt2c.core.errors import SettingsError
+from nt2c.inference import device as device_module
+from nt2c.inference import network as module
+from nt2c.inference.device import choose_device, free_memory_bytes, has_fast_bf16
+from nt2c.inference.network import bf16_deviation, run_network
+from tests.inference.make import random_model
+
+# Odd, prime, thinner than the halo, smaller than a tile, and sides that leave a sliver.
+SIZES = [(101, 97), (33, 33), (150, 20), (5, 131), (128, 128), (2, 2), (64, 201)]
+
+
+def image(shape, seed=0):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("shape", SIZES)
+@pytest.mark.parametrize("extra", [0, 24])
+def test_tiles_equal_the_whole(model, shape, extra):
+    network = model.network
+    smallest = 2 * network.receptive_field_px + network.stride
+    whole = run_network(network, image(shape), tile_px=4096)
+    assert whole.shape == shape
+    assert torch.equal(run_network(network, image(shape), tile_px=smallest + extra), whole)
+
+
+def test_tiles_equal_the_whole_in_a_deep_network():
+    network = random_model((8, 8, 8, 8)).network
+    smallest = 2 * network.receptive_field_px + network.stride
+    field = image((211, 353))
+    assert torch.equal(
+        run_network(network, field, tile_px=smallest), run_network(network, field, tile_px=4096)
+    )
+
+
+def test_a_smaller_halo_would_show(model, monkeypatch):
+    """The test above can fail: the network does reach beyond half its declared halo."""
+    whole = run_network(model.network, image((101, 97)), tile_px=4096)
+    halo = model.network.receptive_field_px // 2 // 4 * 4
+    monkeypatch.setattr(model.network, "receptive_field_px", halo)
+    assert not torch.equal(run_network(model.network, image((101, 97)), tile_px=64), whole)
+
+
+def test_little_memory_means_tiles_and_the_same_result(model, monkeypatch):
+    sides = record_windows(model.network, monkeypatch)
+    whole = run_network(model.network, image((101, 97)))
+    assert len(sides) == 1
+    sides.clear()
+    monkeypatch.setattr(module, "free_memory_bytes", lambda device: 1_000_000)
+    tiled = run_network(model.network, image((101, 97)))
+    assert len(sides) > 1
+    per_px = 16 + module._BYTES_PER_PX_AND_CHANNEL * 8
+    assert max(y * x for y, x in sides) * per_px <= 0.5 * 1_000_000
+    assert torch.equal(tiled, whole)
+
+
+def test_out_of_memory_means_smaller_tiles(model, monkeypatch):
+    whole = run_network(model.network, image((101, 97)))
+    sides = record_windows(model.network, monkeypatch, limit=100)
+    assert torch.equal(run_network(model.network, image((101, 97))), whole)
+    assert max(sides[0]) > 100
+    assert all(max(side) <= 100 for side in sides[-4:])
+
+
+def test_out_of_memory_in_the_smallest_tile_is_an_error(model, monkeypatch):
+    record_windows(model.network, monkeypatch, limit=8)
+    with pytest.raises(torch.OutOfMemoryError):
+        run_network(model.network, image((101, 97)))
+
+
+def record_windows(network, monkeypatch, limit=1 << 20):
+    """Note the sizes given to the network; run out of memory above `limit`."""
+    sides, forward = [], network.forward
+
+    def noted(batch):
+        sides.append(tuple(batch.shape[-2:]))
+        if max(sides[-1]) > limit:
+            raise torch.OutOfMemoryError("by the test")
+        return forward(batch)
+
+    monkeypatch.setattr(network, "forward", noted)
+    return sides
+
+
+def test_deviation_of_bf16_is_that_of_its_rounding(model):
+    # bfloat16 keeps 8 bits: a relative error of at most 2^-9 in each of ten layers.
+    deviation = bf16_deviation(model.network, image((96, 96)))
+    assert 2**-12 < deviation < 10 * 2**-9 * 2
+
+
+def test_deviation_of_a_flat_result_is_infinite(model, monkeypatch):
+    monkeypatch.setattr(model.network, "forward", torch.zeros_like)
+    assert bf16_deviation(model.network, image((40, 40))) == float("inf")
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:x", "meta", "mps:99"])
+def test_unknown_device(name):
+    with pytest.raises(SettingsError, match="use auto, cpu, cuda or cuda:N"):
+        choose_device(name)
+
+
+def test_absent_device_is_an_error_not_the_cpu():
+    absent = f"cuda:{torch.cuda.device_count()}"
+    with pytest.raises(SettingsError, match="CUDA devices are visible"):
+        choose_device(absent)
+
+
+def test_this_machine():
+    assert choose_device("cpu") == torch.device("cpu")
+    assert isinstance(has_fast_bf16(torch.device("cpu")), bool)
+    assert 0 < free_memory_bytes(torch.device("cpu")) < 1 << 50
+
+
+@pytest.mark.parametrize(
+    ("line", "folder", "names"),
+    [
+        ("0::/slurm/job7/step0", "slurm/job7", ("memory.max", "memory.current", "file")),
+        (
+            "4:memory:/slurm/job7",
+            "memory/slurm/job7",
+            ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_cache"),
+        ),
+    ],
+)
+def test_memory_limit_of_a_job(tmp_path, monkeypatch, line, folder, names):
+    limit, usage, cache = names
+    place = tmp_path / folder
+    (place / "step0").mkdir(parents=True)
+    (place / limit).write_text("5000\n")
+    (place / usage).write_text("3000\n")
+    (place / "memory.stat").write_text(f"anon 1\n{cache} 1200\n")
+    (place / "step0" / limit).write_text("max\n")
+    groups = tmp_path / "cgroup"
+    groups.write_text(f"1:name=systemd:/x\n{line}\n")
+    real = device_module.Path
+
+    monkeypatch.setattr(device_module, "_CGROUPS", tmp_path)
+    monkeypatch.setattr(
+        device_module, "Path", lambda p: groups if p == "/proc/self/cgroup" else real(p)
+    )
+    assert free_memory_bytes(torch.device("cpu")) == 5000 - 3000 + 1200
