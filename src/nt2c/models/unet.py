@@ -5,6 +5,7 @@ signal is oversampled; adds skips instead of concatenating; has no normalization
 what a pixel becomes depends on its surroundings alone and tiles equal the whole.
 """
 
+from itertools import pairwise
 from typing import Self
 
 from jaxtyping import Float
@@ -61,7 +62,7 @@ class UNet(nn.Module):
         def level(width: int, blocks: int) -> nn.Sequential:
             return nn.Sequential(*(_Block(width) for _ in range(blocks)))
 
-        steps = list(zip(widths[:-1], widths[1:], strict=True))
+        steps = list(pairwise(widths))
         self.stem = nn.Conv2d(4, widths[0], 3, padding=1)
         self.encoder = nn.ModuleList(map(level, widths, settings.blocks))
         self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in steps)

@@ -17,8 +17,7 @@ from nt2c.simulation.placement import particle_count, place
 from nt2c.simulation.settings import ImagingSettings, SimulationSettings, SpecimenSettings
 
 MARGIN_A = 128.0  # simulated around the field and cut off, so that nothing wraps around
-# Attenuation in carbon film relative to ice of the same thickness, and its share of scattering.
-_CARBON_THICKNESS_A = 200.0
+_CARBON_THICKNESS_A = 200.0  # usual support film; per angstrom it scatters like 6 A of ice
 
 
 @dataclass(frozen=True)
@@ -166,9 +165,7 @@ def simulate(
     parameters = [draw_parameters(imaging, placement) for _ in range(batch)]
     fields, coordinates = [], []
     for drawn in parameters:
-        field, centres, names = specimen_field(
-            bank, shape, pixel_a, settings.specimen, placement
-        )
+        field, centres, names = specimen_field(bank, shape, pixel_a, settings.specimen, placement)
         fields.append(field)
         centres = centres - margin
         seen = (centres >= 0).all(-1) & (centres < torch.tensor(settings.shape)).all(-1)
@@ -204,7 +201,9 @@ def simulate(
         energy_spread_ev=imaging.energy_spread_ev,
         semi_angle_mrad=imaging.semi_angle_mrad,
     )
-    transfer = -2 * interaction_rad_per_v_a(imaging.voltage_kv) * ctf(shape, pixel_a, optics, device)
+    transfer = (
+        -2 * interaction_rad_per_v_a(imaging.voltage_kv) * ctf(shape, pixel_a, optics, device)
+    )
     mtf = torch.stack([
         physics.detector_mtf(p["detector"], k, p["camera_pixel_size_a"]) for p in parameters
     ])  # fmt: skip

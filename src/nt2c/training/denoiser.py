@@ -17,7 +17,7 @@ Picture = Callable[[int, Tensor, Tensor, Tensor], None]
 
 
 class DenoisingTask:
-    """Weighted mean squared error against the clean signal; validation on held-out fields."""
+    """Relative squared error against the clean signal; validation on held-out fields."""
 
     def __init__(self, recipe: Recipe, device: torch.device, picture: Picture | None) -> None:
         self._source = PairSource(recipe.simulation, recipe.pairs, recipe.seed, device)
@@ -27,11 +27,15 @@ class DenoisingTask:
         self._held_out: Pairs | None = None
 
     def loss(self, network: nn.Module, step: int) -> Tensor:
-        """Mean over the batch of weight * squared error."""
+        """Mean over the crops of squared error / (power of the target + floor).
+
+        Faint crops count as much as strong ones, and empty ones most.
+        """
         pairs = self._source.batch(step)
         noisy = pairs.noisy.contiguous(memory_format=torch.channels_last)
         error = (network(noisy).float() - pairs.clean).square().mean((-3, -2, -1))
-        return (pairs.weight * error).mean()
+        power = pairs.clean.square().mean((-3, -2, -1))
+        return (error / (power + self._recipe.pairs.loss_floor)).mean()
 
     def validate(self, network: nn.Module, step: int) -> Mapping[str, float]:
         """Squared correlation with the truth (mean over fields that hold particles) and the

@@ -15,27 +15,24 @@ from nt2c.training.settings import PairSettings
 
 @dataclass(frozen=True)
 class Pairs:
-    """Noisy and clean images in units of the noise, (n, 1, y, x); `weight` (n,) is the loss's."""
+    """Noisy and clean images in units of the noise, each (n, 1, y, x)."""
 
     noisy: Tensor
     clean: Tensor
-    weight: Tensor
 
 
-def scaled_pairs(batch: SimulatedBatch, pixel_size_a: float, weight_floor: float) -> Pairs:
+def scaled_pairs(batch: SimulatedBatch, pixel_size_a: float) -> Pairs:
     """Scale simulated micrographs as the denoiser will scale real ones.
 
     The target holds the particles and the noiseless surroundings without their slow part: a
     denoiser that paints out contamination or carbon would hide what users must see. Ice and
-    counting noise are what it is to remove. The weight is 1 / (variance of the target + floor):
-    faint fields count as much as strong ones, and empty ones most.
+    counting noise are what it is to remove.
     """
     image = clip_outliers(batch.noisy)
     scaling = fit_scaling(image, pixel_size_a)
     truth = batch.clean + batch.surroundings
     target = (truth - slow_background(truth, pixel_size_a)) / scaling.sigma
-    weight = 1 / (target.var((-2, -1)) + weight_floor)
-    return Pairs(scaling.apply(image)[:, None], target[:, None], weight)
+    return Pairs(scaling.apply(image)[:, None], target[:, None])
 
 
 class PairSource:
@@ -91,7 +88,7 @@ class PairSource:
             stream(self._seed, f"{self._role} placement", draw),
             stream(self._seed, f"{self._role} noise", draw, self._device),
         )
-        return scaled_pairs(batch, self._simulation.pixel_size_a, self._settings.weight_floor)
+        return scaled_pairs(batch, self._simulation.pixel_size_a)
 
     def batch(self, step: int) -> Pairs:
         """Return the crops of a step: each from a random field of a pool that moves on."""
@@ -105,7 +102,7 @@ class PairSource:
         pool = list(self._fields.values())
         generator = stream(self._seed, f"{self._role} crops", step)
         draws = torch.rand(settings.batch, 6, generator=generator).tolist()
-        noisy, clean, weight = [], [], []
+        noisy, clean = [], []
         for which, item, y, x, flip, turn in draws:
             field = pool[int(which * len(pool))]
             i = int(item * settings.fields)
@@ -117,5 +114,4 @@ class PairSource:
             pair = pair.flip(-1) if flip < 0.5 else pair
             noisy.append(pair[0])
             clean.append(pair[1])
-            weight.append(field.weight[i])
-        return Pairs(torch.stack(noisy), torch.stack(clean), torch.stack(weight))
+        return Pairs(torch.stack(noisy), torch.stack(clean))

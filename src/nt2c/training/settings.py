@@ -33,7 +33,7 @@ class PairSettings(Settings):
     steps_per_fields: int = Field(3, ge=1, description="steps after which new ones are simulated")
     pool: int = Field(64, ge=1, description="fields kept, from which crops are drawn")
     species_life: int = Field(8, ge=1, description="draws of fields until a species is replaced")
-    weight_floor: float = Field(0.02, gt=0, description="signal variance at which weights level")
+    loss_floor: float = Field(0.02, gt=0, description="signal power at which errors count fully")
     validation_fields: int = Field(12, ge=1)
 
 
