@@ -86,9 +86,7 @@ def _fast_size(size: int) -> int:
     return next(n for n in range(size, 2 * size + 1) if is_fast(n))
 
 
-def gaussian_lowpass(
-    image: Float[Tensor, "... y x"], sigma_px: float
-) -> Float[Tensor, "... y x"]:
+def gaussian_lowpass(image: Float[Tensor, "... y x"], sigma_px: float) -> Float[Tensor, "... y x"]:
     """Blur by a Gaussian of standard deviation `sigma_px` pixels, mirrored at the borders."""
     height, width = image.shape[-2:]
     margin = min(math.ceil(4 * sigma_px), height, width)

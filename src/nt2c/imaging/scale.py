@@ -99,7 +99,5 @@ def fit_scaling(
     """
     background = slow_background(image, pixel_size_a)
     offset = image.mean((-2, -1), keepdim=True)
-    sigma = _noise_sigma(
-        image - background, pixel_size_a, max(nyquist_a or 0.0, 2 * pixel_size_a)
-    )
+    sigma = _noise_sigma(image - background, pixel_size_a, max(nyquist_a or 0.0, 2 * pixel_size_a))
     return Scaling(background, offset, sigma[..., None, None])

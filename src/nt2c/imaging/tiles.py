@@ -25,9 +25,7 @@ def _cuts(size: int, tile: int, halo: int, stride: int) -> list[tuple[int, int, 
     return cuts
 
 
-def plan_tiles(
-    shape: tuple[int, int], tile: int, halo: int, stride: int
-) -> tuple[Tile, ...]:
+def plan_tiles(shape: tuple[int, int], tile: int, halo: int, stride: int) -> tuple[Tile, ...]:
     """Plan tiles that cover an image exactly once.
 
     Parameters
