@@ -43,3 +43,10 @@ def test_a_truncated_file_is_named(tmp_path):
     path.write_bytes(path.read_bytes()[:-8])
     with pytest.raises(InputError, match=r"model\.safetensors"):
         read_weights(path)
+
+
+def test_file_has_the_permissions_of_any_new_file(tmp_path: Path) -> None:
+    write_weights(tmp_path / "model.safetensors", {"a": torch.ones(2)}, {})
+    (tmp_path / "other").touch()
+    modes = [(tmp_path / name).stat().st_mode for name in ("model.safetensors", "other")]
+    assert modes[0] == modes[1]

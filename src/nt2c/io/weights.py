@@ -32,7 +32,8 @@ def write_weights(
     own = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
     text = json.dumps(metadata, allow_nan=False)
     with atomic_path(path) as temporary:
-        safetensors.torch.save_file(own, temporary, metadata={_KEY: text})
+        # save_file would make the file readable by its owner alone, whatever the umask.
+        temporary.write_bytes(safetensors.torch.save(own, metadata={_KEY: text}))
 
 
 def read_weights(path: Path | str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
