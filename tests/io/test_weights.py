@@ -45,7 +45,7 @@ def test_a_truncated_file_is_named(tmp_path):
         read_weights(path)
 
 
-def test_file_has_the_permissions_of_any_new_file(tmp_path: Path) -> None:
+def test_file_has_the_permissions_of_any_new_file(tmp_path):
     write_weights(tmp_path / "model.safetensors", {"a": torch.ones(2)}, {})
     (tmp_path / "other").touch()
     modes = [(tmp_path / name).stat().st_mode for name in ("model.safetensors", "other")]
