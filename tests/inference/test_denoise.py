@@ -15,7 +15,7 @@ OPTIONS = {"device": "cpu", "precision": "fp32"}
 
 @pytest.mark.parametrize(
     ("shape", "pixel_size_a"),
-    [((48, 56), 2.0), ((33, 33), 1.0), ((37, 61), 1.3), ((31, 20), 6.3), ((101, 8), 0.5)],
+    [((48, 56), 2.0), ((33, 33), 1.0), ((37, 61), 1.3), ((31, 20), 6.3), ((101, 40), 0.5)],
 )
 def test_any_size_and_sampling(model, shape, pixel_size_a):
     result = denoise(noise(shape), pixel_size_a, model, **OPTIONS)
@@ -48,16 +48,13 @@ def test_background_is_replaced_by_its_mean():
     assert flat.mean() == pytest.approx(image.mean(), rel=0.02)
 
 
-@pytest.mark.parametrize(("gain", "offset"), [(3.0, -50.0), (0.01, 7.0), (-2.0, 0.0), (1.0, 5e4)])
+@pytest.mark.parametrize(("gain", "offset"), [(3.0, -50.0), (0.01, 7.0), (1.0, 5e4)])
 def test_gain_and_offset(model, gain, offset):
     image = noise((64, 72), mean=0, sigma=1)
     plain = denoise(image, 2.0, model, **OPTIONS)
-    if gain < 0:  # turned contrast is another image: the network is not odd
-        image, plain = -image, denoise(-image, 2.0, model, **OPTIONS)
-        gain = -gain
     changed = denoise(gain * image + offset, 2.0, model, **OPTIONS)
-    # The input itself is rounded to float32 at the offset; hundreds of pixels add up in a filter.
-    rounding = 1e-4 + 30 * abs(offset) / gain * np.finfo(np.float32).eps
+    # Input and result are rounded to float32 at the offset.
+    rounding = 1e-4 + 3 * abs(offset) / gain * np.finfo(np.float32).eps
     np.testing.assert_allclose((changed - offset) / gain, plain, atol=rounding)
 
 
@@ -72,6 +69,7 @@ def test_input_is_not_changed(model):
     image = noise()
     image[3, 4] = 1e6
     before = image.copy()
+    image.setflags(write=False)
     denoise(image, 2.0, model, **OPTIONS)
     np.testing.assert_array_equal(image, before)
 
@@ -89,10 +87,8 @@ def test_output_pixel_size(model):
     full = denoise(image, 2.0, model, **OPTIONS)
     small = denoise(image, 2.0, model, output_pixel_size_a=WORKING_A, **OPTIONS)
     assert small.shape == (30, 40)
-    expected = resize(torch.from_numpy(full), (30, 40)).numpy()
-    np.testing.assert_allclose(small.mean(), expected.mean(), rtol=1e-5)
-    # Only the Nyquist frequency of the working grid is lost on the way up and down.
-    assert np.corrcoef(small.ravel(), expected.ravel())[0, 1] > 0.98
+    enlarged = resize(torch.from_numpy(small), (60, 80)).numpy()
+    np.testing.assert_allclose(enlarged, full, atol=1e-3)
 
 
 def test_tiles_and_repeats_are_equal(model):

@@ -207,10 +207,14 @@ def denoise(
 
 
 def _as_tensor(image: ArrayLike | Tensor) -> Float32[Tensor, "y x"]:
-    raw = torch.as_tensor(image if torch.is_tensor(image) else np.asarray(image, dtype=np.float32))
+    if torch.is_tensor(image):
+        raw = image
+    else:
+        array = np.asarray(image, dtype=np.float32)
+        raw = torch.from_numpy(array if array.flags.writeable else array.copy())
     if raw.ndim != 2 or min(raw.shape) < 2:
         raise InputError(f"a micrograph is two-dimensional; this has shape {tuple(raw.shape)}")
-    raw = raw.float()
+    raw = raw.float().contiguous()
     if not all(math.isfinite(limit) for limit in map(float, raw.aminmax())):
         raise InputError("holds values that are not finite (NaN or infinity); repair the file")
     return raw

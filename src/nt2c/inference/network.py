@@ -1,5 +1,7 @@
 """Run a network on an image of any size: whole or in tiles with the same result."""
 
+import math
+
 import torch
 from jaxtyping import Float32
 from torch import Tensor
@@ -17,6 +19,9 @@ _CHECK_PX = 512  # side of the crop on which bfloat16 is compared
 # images was 4.7 to 5.1 bytes per pixel and channel (torch 2.13, CPU, float32, resident set).
 _BYTES_PER_PX_AND_CHANNEL = 6
 _SHARE_OF_MEMORY = 0.5
+# On the CPU torch computes a convolution by other code, with another rounding, where the input holds
+# no more values than this; windows larger than that at every level give equal bits.
+_SMALL_CONVOLUTION = 20480
 
 
 def run_network(
@@ -33,23 +38,23 @@ def run_network(
     bf16 : bool
         Compute in bfloat16.
     tile_px : int, optional
-        Greatest side given to the network at once; by default as much as the free memory holds,
-        and less when the device still runs out of it.
+        Greatest side given to the network at once, if it is not too small for the network; by
+        default as much as the free memory holds, and less when the device still runs out of it.
     """
     stride = network.stride
     height, width = image.shape
     bottom, right = (-(height + 2 * _BORDER_PX) % stride, -(width + 2 * _BORDER_PX) % stride)
     padded = _mirror(image, (_BORDER_PX, _BORDER_PX + right, _BORDER_PX, _BORDER_PX + bottom))
-    smallest = 2 * network.receptive_field_px + stride
-    side = max(smallest, tile_px or _fitting_side(network, padded))
+    least = _least_side(network, min(padded.shape))
+    side = max(least, tile_px or _fitting_side(network, padded))
     while True:
         try:
-            result = _run_tiles(network, padded, side, bf16)
+            result = _run_tiles(network, padded, side, least, bf16)
             break
         except torch.OutOfMemoryError:
-            side = min(side, max(padded.shape)) // 2
-            if side < smallest:
+            if side <= least:
                 raise
+            side = max(least, min(side, max(padded.shape)) // 2)
     return result[_BORDER_PX : _BORDER_PX + height, _BORDER_PX : _BORDER_PX + width]
 
 
@@ -74,15 +79,36 @@ def _fitting_side(network: UNet, padded: Tensor) -> int:
     return max(padded.shape) if padded.numel() <= pixels else int(pixels**0.5)
 
 
-def _run_tiles(network: UNet, padded: Tensor, side: int, bf16: bool) -> Tensor:
+def _least_side(network: UNet, shorter: int) -> int:
+    """Smallest side of a window: has room beside its halo, and is computed like the whole."""
+    channels = (4, *network.settings.widths)  # the stem sees 2 x 2 blocks, like the finest level
+    pixels = [2, *(2 ** (level + 1) for level in range(len(network.settings.widths)))]
+    area = max(_SMALL_CONVOLUTION * p**2 // c + p**2 for p, c in zip(pixels, channels, strict=True))
+    side = max(math.ceil(area**0.5), -(-area // shorter))
+    return max(2 * network.receptive_field_px + network.stride, _multiple(side, network.stride))
+
+
+def _multiple(size: int, stride: int) -> int:
+    return -(-size // stride) * stride
+
+
+def _widened(span: tuple[int, int], least: int, size: int) -> tuple[int, int]:
+    """Widen (start, stop) to `least` where the axis of `size` has room for it."""
+    start = max(0, min(span[0], size - least))
+    return start, min(size, max(span[1], start + least))
+
+
+def _run_tiles(network: UNet, padded: Tensor, side: int, least: int, bf16: bool) -> Tensor:
     result = torch.empty_like(padded)
     shape = (padded.shape[0], padded.shape[1])
     for tile in plan_tiles(shape, side, network.receptive_field_px, network.stride):
-        window = padded[slice(*tile.outer_y), slice(*tile.outer_x)]
+        outer_y = _widened(tile.outer_y, least, shape[0])
+        outer_x = _widened(tile.outer_x, least, shape[1])
+        window = padded[slice(*outer_y), slice(*outer_x)]
         with torch.inference_mode(), torch.autocast(padded.device.type, torch.bfloat16, bf16):
             batch = window[None, None].contiguous(memory_format=torch.channels_last)
             output = network(batch)[0, 0]
-        y, x = tile.inner_y[0] - tile.outer_y[0], tile.inner_x[0] - tile.outer_x[0]
+        y, x = tile.inner_y[0] - outer_y[0], tile.inner_x[0] - outer_x[0]
         rows, columns = tile.inner_y[1] - tile.inner_y[0], tile.inner_x[1] - tile.inner_x[0]
         result[slice(*tile.inner_y), slice(*tile.inner_x)] = output[y : y + rows, x : x + columns]
     return result
