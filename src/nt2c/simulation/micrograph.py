@@ -26,7 +26,7 @@ class SimulatedBatch:
 
     `noisy` = `even` + `odd`, which are independent given the specimen; `clean` is the noiseless
     deviation of the particles from the mean count (negative: dark), with CTF, damage and MTF;
-    `surroundings` the noiseless rest: illumination, contamination and carbon;
+    `surroundings` the noiseless rest: illumination, contamination, carbon and rough layers;
     `coordinates_px` has one (n, 2) tensor of (y, x) centres per field; `parameters` one
     dictionary per field of everything drawn.
     """
@@ -51,7 +51,7 @@ def _log_uniform(limits: tuple[float, float], generator: torch.Generator) -> flo
 
 def draw_parameters(settings: ImagingSettings, generator: torch.Generator) -> dict[str, Any]:
     """Draw the imaging parameters of one field (units in the names)."""
-    chance = torch.rand(2, generator=generator)
+    chance = torch.rand(3, generator=generator)
     index = int(torch.randint(len(settings.detectors), (), generator=generator))
     return {
         "defocus_um": _uniform(settings.defocus_um, generator),
@@ -69,6 +69,11 @@ def draw_parameters(settings: ImagingSettings, generator: torch.Generator) -> di
         if chance[0] < settings.contamination
         else 0,
         "carbon": bool(chance[1] < settings.carbon),
+        "texture_v_a": _log_uniform(settings.texture_v_a, generator)
+        if chance[2] < settings.texture
+        else 0.0,
+        "texture_length_a": _log_uniform(settings.texture_length_a, generator),
+        "texture_exponent": _uniform(settings.texture_exponent, generator),
     }
 
 
@@ -216,6 +221,12 @@ def simulate(
     particles = apply_filter(potential, transfer * damage)
     ice = physics.gaussian_field(physics.ice_power(k, ice_a, dose), shape, pixel_a, noise)
     film = carbon * _CARBON_THICKNESS_A
+    layer = physics.gaussian_field(
+        physics.texture_power(
+            k, per_field("texture_v_a"), per_field("texture_length_a"), per_field("texture_exponent")
+        ), shape, pixel_a, noise,
+    )  # fmt: skip
+    texture = apply_filter(layer, transfer)
     extra = 1 + (blobs + 6 * film) / ice_a
     glass = apply_filter(ice * per_field("ice_gain") * extra.sqrt(), transfer)
     attenuation = torch.exp(-(blobs + 2 * film) / physics.INELASTIC_MEAN_FREE_PATH_A) * light
@@ -231,7 +242,7 @@ def simulate(
             drawn["contrast_gain"] = value
     # Particles hidden under carbon or contamination are not asked of the denoiser.
     particles = particles * gain * (1 - carbon)
-    contrast = apply_filter(particles + glass, root_dqe)
+    contrast = apply_filter(particles + texture + glass, root_dqe)
     expected = (mean * attenuation * (1 + contrast)).clamp(min=0)
 
     def camera() -> Tensor:
@@ -242,7 +253,7 @@ def simulate(
 
     even, odd = camera(), camera()
     clean = (apply_filter(particles, mtf) * mean * attenuation)[inner]
-    rest = (mean * attenuation)[inner]
+    rest = (mean * attenuation * (1 + apply_filter(texture, mtf)))[inner]
     return SimulatedBatch(even + odd, clean, rest, even, odd, coordinates, parameters)
 
 

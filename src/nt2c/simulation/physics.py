@@ -70,6 +70,18 @@ def ice_power(k: Tensor, thickness_a: Tensor, dose_e_per_a2: Tensor) -> Tensor:
     return WATER_PER_A3 * thickness_a * WATER_POTENTIAL_V_A3**2 * structure * smear
 
 
+def texture_power(k: Tensor, rms_v_a: Tensor, length_a: Tensor, exponent: Tensor) -> Tensor:
+    """Power spectral density of the projected potential of a rough layer, (V A)^2 A^2.
+
+    Flat below 1 / (2 pi length), k^-exponent above (von Karman's form, normalised to the rms):
+    surface roughness, support film and protein spread at the interface, which unlike ice stay put
+    during the exposure.
+    """
+    hurst = exponent / 2 - 1
+    knee = 1 + (2 * torch.pi * k * length_a) ** 2
+    return 4 * torch.pi * hurst * (rms_v_a * length_a) ** 2 * knee ** (-1 - hurst)
+
+
 def gaussian_field(
     power: Tensor, shape: tuple[int, int], pixel_size_a: float, generator: torch.Generator
 ) -> Tensor:

@@ -25,8 +25,8 @@ def scaled_pairs(batch: SimulatedBatch, pixel_size_a: float) -> Pairs:
     """Scale simulated micrographs as the denoiser will scale real ones.
 
     The target holds the particles and the noiseless surroundings without their slow part: a
-    denoiser that paints out contamination or carbon would hide what users must see. Ice and
-    counting noise are what it is to remove.
+    denoiser that paints out contamination, carbon or a film would hide what users must see. Ice
+    and counting noise are what it is to remove.
     """
     image = clip_outliers(batch.noisy)
     scaling = fit_scaling(image, pixel_size_a)
