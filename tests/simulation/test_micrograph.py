@@ -193,6 +193,16 @@ def test_clean_holds_only_particles(bank):
     assert all(drawn["particles"] == 0 for drawn in out.parameters)
 
 
+def test_rough_layer_is_in_the_surroundings_and_in_both_halves_but_not_in_clean(bank):
+    plain = run(bank, settings_for(empty=True))
+    rough = run(bank, settings_for(empty=True, texture=1.0, texture_v_a=(200.0, 250.0)))
+    assert torch.equal(plain.clean, rough.clean)
+    assert plain.surroundings.std() < 1e-3 * plain.surroundings.mean()
+    for batch in (rough.even, rough.odd):
+        for image, truth in zip(batch, rough.surroundings, strict=True):
+            assert correlation(image, truth) > 0.3
+
+
 def test_ice_and_counting_do_not_reach_clean(bank):
     quiet = run(bank, settings_for(), batch=1, seed=11)
     noisy = run(bank, settings_for(ice_gain=(3.0, 3.0)), batch=1, seed=11)

@@ -138,3 +138,18 @@ def test_hot_pixels_are_as_rare_as_asked():
     assert int((spoiled > 50 + 60).sum()) == pytest.approx(100, abs=50)
     assert int((spoiled == 0).sum()) == pytest.approx(100, abs=50)
     assert torch.equal(surroundings.hot_pixels(counts, 0.0, stream(6)), counts)
+
+
+@pytest.mark.parametrize("exponent", [2.5, 3.0, 4.0])
+def test_rough_layer_has_the_rms_and_the_decay_asked(exponent):
+    rms, length_a = 50.0, 40.0
+    k = torch.logspace(-6, 2, 20001, dtype=torch.float64)
+    power = physics.texture_power(
+        k, torch.tensor(rms), torch.tensor(length_a), torch.tensor(exponent)
+    )
+    variance = torch.trapezoid(2 * math.pi * k * power, k)
+    # What is left out above k = 100 / A falls as (2 pi k length)^(2 - exponent).
+    left_out = (2 * math.pi * 100 * length_a) ** (2 - exponent)
+    assert variance.sqrt().item() == pytest.approx(rms, rel=max(1e-3, left_out))
+    slope = (power[-1] / power[-2001]).log() / (k[-1] / k[-2001]).log()
+    assert slope.item() == pytest.approx(-exponent, rel=1e-3)

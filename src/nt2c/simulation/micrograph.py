@@ -221,12 +221,10 @@ def simulate(
     particles = apply_filter(potential, transfer * damage)
     ice = physics.gaussian_field(physics.ice_power(k, ice_a, dose), shape, pixel_a, noise)
     film = carbon * _CARBON_THICKNESS_A
-    layer = physics.gaussian_field(
-        physics.texture_power(
-            k, per_field("texture_v_a"), per_field("texture_length_a"), per_field("texture_exponent")
-        ), shape, pixel_a, noise,
-    )  # fmt: skip
-    texture = apply_filter(layer, transfer)
+    rough = physics.texture_power(
+        k, *map(per_field, ("texture_v_a", "texture_length_a", "texture_exponent"))
+    )
+    texture = apply_filter(physics.gaussian_field(rough, shape, pixel_a, noise), transfer)
     extra = 1 + (blobs + 6 * film) / ice_a
     glass = apply_filter(ice * per_field("ice_gain") * extra.sqrt(), transfer)
     attenuation = torch.exp(-(blobs + 2 * film) / physics.INELASTIC_MEAN_FREE_PATH_A) * light
