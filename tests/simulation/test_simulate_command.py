@@ -84,7 +84,8 @@ def test_a_data_set(tmp_path, tiny):
         centres = read_coordinates_star(out / f"coordinates/{name}.star")
         assert len(centres) == record["particles"] > 0
         at = clean[tuple(np.floor(centres).astype(int).T)]
-        assert at.mean() < clean.mean() - clean.std()  # protein is dark, and where it is said to be
+        # Protein is dark, and where it is said to be: darker than three quarters of the field.
+        assert at.max() < np.quantile(clean, 0.25)
         for key in ("defocus_um", "dose_e_per_a2", "detector", "ice_thickness_a", "species"):
             assert key in record
     star = (out / "micrographs.star").read_text()
