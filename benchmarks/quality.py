@@ -2,10 +2,11 @@
 
     python benchmarks/quality.py [--topaz /path/to/bin/topaz] [--model general]
 
-Three sets, all in the data folder (default ../shared/data beside the repository): `pairs` real
-micrographs with an independent exposure; `truth` micrographs of a third-party simulator with their
-truth; `noise` the same without particles. Gaussian and Wiener filters are set with the independent
-exposure or the truth in hand. Each method and set adds a JSON line to the results file.
+Sets in the data folder (default ../shared/data beside the repository): `pairs` real micrographs
+with an independent exposure; `truth` micrographs of a third-party simulator with their truth;
+`truth noise` the same without particles. Sets of our own simulator: `own`, from a fixed seed, and
+`own noise`, empty fields under the same conditions. Gaussian and Wiener filters are set with the
+independent exposure or the truth in hand. Each method and set adds a JSON line to the results.
 """
 
 import argparse
@@ -24,16 +25,21 @@ from rich.console import Console
 from rich.table import Table
 
 from nt2c import __version__
+from nt2c.core.random import stream
 from nt2c.evaluation.filters import best_gaussian, gaussian, radial_wiener, wiener_gain
 from nt2c.evaluation.noise_only import find_blobs, pick_threshold, variance_ratio
 from nt2c.evaluation.pairs import BandScore, PairScore, band_scores, pair_score, pooled_fraction
 from nt2c.evaluation.truth import truth_score
 from nt2c.io.micrographs import open_micrograph, write_micrograph
 from nt2c.io.records import append_record
+from nt2c.simulation.bank import procedural_species
+from nt2c.simulation.micrograph import simulate
+from nt2c.simulation.settings import ImagingSettings, SimulationSettings, SpecimenSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 SIGMAS_PX = tuple(np.arange(2, 9.01, 0.5).tolist())
 DIAMETER_A = {"t20s": 130.0, "groel": 140.0, "tubulin": 110.0}
+OWN_FIELDS, OWN_SEED, OWN_DIAMETERS_A = 6, 1, (90.0, 140.0, 250.0)
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -48,6 +54,11 @@ class Field:
     pixel_size_a: float
     noise_sd: float | None = None
     noise_only: Array | None = None
+    diameter_a: float = 0.0
+
+    @property
+    def specimen(self) -> str:
+        return self.name.split("_")[0]
 
 
 def main() -> None:
@@ -67,6 +78,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=ROOT / "benchmarks/results/quality.jsonl")
     arguments = parser.parse_args()
     pairs, truths = list(read_pairs(arguments.data)), list(read_truths(arguments.data))
+    own = list(simulate_own())
     about = {
         "version": __version__,
         "commit": commit(),
@@ -79,7 +91,12 @@ def main() -> None:
         method = make_method(name, arguments)
         if method is None:
             continue
-        for result in (judge_pairs(pairs, method), *judge_truths(truths, method)):
+        results = (
+            judge_pairs(pairs, method),
+            *judge_truths("truth", truths, method),
+            *judge_truths("own", own, method),
+        )
+        for result in results:
             seconds = time.perf_counter() - start
             append_record(
                 arguments.results, {"method": name, **about, **result, "seconds": seconds}
@@ -90,7 +107,7 @@ def main() -> None:
 
 Images = dict[str, Array]
 Method = Callable[[str, list[Field]], Images]
-"""Denoise a set ("pairs", "truth" or "noise") of fields: name -> image."""
+"""Denoise a set ("pairs", "truth", "truth noise" ...) of fields: name -> image."""
 
 
 def make_method(name: str, arguments: argparse.Namespace) -> Method | None:
@@ -111,7 +128,7 @@ def make_method(name: str, arguments: argparse.Namespace) -> Method | None:
 
 
 def source(kind: str, field: Field) -> Array:
-    if kind != "noise":
+    if not kind.endswith(" noise"):
         return field.image
     assert field.noise_only is not None
     return field.noise_only
@@ -196,21 +213,21 @@ def band_score(field: Field, image: Array) -> tuple[BandScore, ...]:
     )
 
 
-def judge_truths(fields: list[Field], method: Method) -> Iterator[dict[str, Any]]:
-    images, noise = method("truth", fields), method("noise", fields)
+def judge_truths(kind: str, fields: list[Field], method: Method) -> Iterator[dict[str, Any]]:
+    images, noise = method(kind, fields), method(f"{kind} noise", fields)
     scores = {f.name: truth_score(images[f.name], f.reference, f.pixel_size_a) for f in fields}
     yield {
-        "set": "truth",
+        "set": kind,
         "correlation": fmean(s.correlation for s in scores.values()),
         "specimens": {
-            specimen: fmean(s.correlation for n, s in scores.items() if n.startswith(specimen))
-            for specimen in DIAMETER_A
+            specimen: fmean(scores[f.name].correlation for f in fields if f.specimen == specimen)
+            for specimen in dict.fromkeys(f.specimen for f in fields)
         },
         "fields": {name: asdict(score) for name, score in scores.items()},
     }
     records = {f.name: judge_noise(f, images[f.name], noise[f.name]) for f in fields}
     yield {
-        "set": "noise",
+        "set": f"{kind} noise",
         "variance_ratio": fmean(r["variance_ratio"] for r in records.values()),
         "blobs_in_noise": sum(r["blobs_in_noise"] for r in records.values()),
         "blobs_with_particles": sum(r["blobs_with_particles"] for r in records.values()),
@@ -219,7 +236,7 @@ def judge_truths(fields: list[Field], method: Method) -> Iterator[dict[str, Any]
 
 
 def judge_noise(field: Field, particles: Array, noise: Array) -> dict[str, Any]:
-    diameter_px = DIAMETER_A[field.name.split("_")[0]] / field.pixel_size_a
+    diameter_px = field.diameter_a / field.pixel_size_a
     blobs = find_blobs(particles, diameter_px)
     threshold = pick_threshold([blobs])
     return {
@@ -245,7 +262,43 @@ def read_truths(data: Path) -> Iterator[Field]:
         image, pixel_size_a = read(path)
         clean, _ = read(path.with_name(f"{name}_clean.mrc"))
         noise = image - clean + clean.mean()
-        yield Field(name, image, clean, pixel_size_a, noise_only=noise)
+        diameter_a = DIAMETER_A[name.split("_")[0]]
+        yield Field(name, image, clean, pixel_size_a, noise_only=noise, diameter_a=diameter_a)
+
+
+def simulate_own() -> Iterator[Field]:
+    """Micrographs of our own simulator at 2 A/px, each beside an empty one like it."""
+    plain = {"contamination": 0.0, "carbon": 0.0, "contrast_gain": (0.5, 1.5)}
+    settings = [
+        SimulationSettings(
+            pixel_size_a=2.0,
+            shape=(1024, 1024),
+            specimen=SpecimenSettings(coverage=(0.1, 0.3), empty=empty, species_per_field=1),
+            imaging=ImagingSettings.parse(plain),
+        )
+        for empty in (0.0, 1.0)
+    ]
+    for i in range(OWN_FIELDS):
+        diameter_a = OWN_DIAMETERS_A[i % len(OWN_DIAMETERS_A)]
+        species = procedural_species(diameter_a, 2.0, 32, stream(OWN_SEED, "benchmark species", i))
+        full, empty = (
+            simulate(
+                [species],
+                chosen,
+                1,
+                stream(OWN_SEED, "benchmark placement", i),
+                stream(OWN_SEED, "benchmark noise", i),
+            )
+            for chosen in settings
+        )
+        yield Field(
+            f"{diameter_a:.0f}A_{i}",
+            full.noisy[0].numpy(),
+            full.clean[0].numpy(),
+            2.0,
+            noise_only=empty.noisy[0].numpy(),
+            diameter_a=diameter_a,
+        )
 
 
 def read(path: Path) -> tuple[Array, float]:
@@ -263,10 +316,13 @@ def commit() -> str | None:
 def show(rows: list[tuple[str, dict[str, Any]]]) -> None:
     columns = {
         "fraction": ("pairs", "fraction"),
-        "correlation": ("truth", "correlation"),
-        "noise ratio": ("noise", "variance_ratio"),
-        "blobs in noise": ("noise", "blobs_in_noise"),
-        "with particles": ("noise", "blobs_with_particles"),
+        "truth": ("truth", "correlation"),
+        "noise ratio": ("truth noise", "variance_ratio"),
+        "blobs in noise": ("truth noise", "blobs_in_noise"),
+        "with particles": ("truth noise", "blobs_with_particles"),
+        "own": ("own", "correlation"),
+        "own noise ratio": ("own noise", "variance_ratio"),
+        "own blobs in noise": ("own noise", "blobs_in_noise"),
     }
     table = Table("method", *columns, box=None, pad_edge=False)
     for method in dict.fromkeys(name for name, _ in rows):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table as ConsoleTable
 
+from nt2c.core.advice import EXTRACT_FROM_RAW
 from nt2c.core.random import stream
 from nt2c.evaluation.filters import best_gaussian, gaussian, radial_wiener, wiener_gain
 from nt2c.evaluation.noise_only import variance_ratio
@@ -20,7 +21,7 @@ from nt2c.inference.denoiser import denoise, load_model
 from nt2c.io.files import atomic_path
 from nt2c.models.denoiser import DenoiserModel
 from nt2c.report.figures import Panel, grey_limits, png, shrink, strip
-from nt2c.report.html import EXTRACT_FROM_RAW, Comparison, Page, Table, write_page
+from nt2c.report.html import Comparison, Page, Table, write_page
 from nt2c.simulation.bank import procedural_bank
 from nt2c.simulation.micrograph import simulate
 from nt2c.simulation.settings import ImagingSettings, SimulationSettings, SpecimenSettings

@@ -8,16 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nt2c.core.advice import EXTRACT_FROM_RAW
 from nt2c.inference.settings import DenoiseSettings
 
 if TYPE_CHECKING:
     from nt2c.inference.runner import FileResult, Summary
     from nt2c.models.denoiser import DenoiserModel
 
-EXTRACT_FROM_RAW = (
-    "Denoised micrographs are for viewing, curation and picking; "
-    "extract particles from the raw micrographs."
-)
 DEFAULTS = DenoiseSettings()
 
 

@@ -6,13 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nt2c import __version__
+from nt2c.core.advice import EXTRACT_FROM_RAW
 from nt2c.io.files import atomic_path
-
-EXTRACT_FROM_RAW = (
-    "Denoised micrographs are for looking, screening and picking. "
-    "Extract particles from the raw micrographs."
-)
-"""The sentence that goes with every denoised micrograph."""
 
 
 @dataclass(frozen=True)

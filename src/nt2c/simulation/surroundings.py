@@ -71,8 +71,8 @@ def illumination(
 
 
 def hot_pixels(
-    counts: Float[Tensor, "y x"], rate: float, generator: torch.Generator
-) -> Float[Tensor, "y x"]:
+    counts: Float[Tensor, "... y x"], rate: float, generator: torch.Generator
+) -> Float[Tensor, "... y x"]:
     """Replace a share `rate` of pixels by counts far above (x-rays) or zero (dead pixels)."""
     chance = torch.rand(counts.shape, generator=generator, device=counts.device)
     excess = torch.rand(counts.shape, generator=generator, device=counts.device)
