@@ -295,6 +295,8 @@ def test_output_folder_that_cannot_be(tmp_path, raw, model):
     (tmp_path / "file").write_text("")
     with pytest.raises(SettingsError, match="cannot be used as folder"):
         run(raw, tmp_path / "file" / "out", model)
+    with pytest.raises(SettingsError, match="file: a file; give a folder"):
+        run(raw, tmp_path / "file", model)
 
 
 def test_too_little_memory_is_named(tmp_path, raw, model, monkeypatch):

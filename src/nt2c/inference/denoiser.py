@@ -100,7 +100,7 @@ class Denoiser:
             self.precision = None if has_fast_bf16(self.device) else "fp32"
         self._keep_background = keep_background
         self._tile_px = tile_px
-        self._network = model.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._network = model.network.to(self.device)
 
     def __call__(
         self,

@@ -19,8 +19,8 @@ _CHECK_PX = 512  # side of the crop on which bfloat16 is compared
 # images was 4.7 to 5.1 bytes per pixel and channel (torch 2.13, CPU, float32, resident set).
 _BYTES_PER_PX_AND_CHANNEL = 6
 _SHARE_OF_MEMORY = 0.5
-# On the CPU torch computes a convolution by other code, with another rounding, where the input holds
-# no more values than this; windows larger than that at every level give equal bits.
+# On the CPU torch computes a convolution by other code, with another rounding, where the input
+# holds no more values than this; windows larger than that at every level give equal bits.
 _SMALL_CONVOLUTION = 20480
 
 
@@ -41,6 +41,7 @@ def run_network(
         Greatest side given to the network at once, if it is not too small for the network; by
         default as much as the free memory holds, and less when the device still runs out of it.
     """
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     stride = network.stride
     height, width = image.shape
     bottom, right = (-(height + 2 * _BORDER_PX) % stride, -(width + 2 * _BORDER_PX) % stride)
@@ -80,12 +81,12 @@ def _fitting_side(network: UNet, padded: Tensor) -> int:
 
 
 def _least_side(network: UNet, shorter: int) -> int:
-    """Smallest side of a window: has room beside its halo, and is computed like the whole."""
+    """Smallest side of a window: half of it is not halo, and it is computed like the whole."""
     channels = (4, *network.settings.widths)  # the stem sees 2 x 2 blocks, like the finest level
     pixels = [2, *(2 ** (level + 1) for level in range(len(network.settings.widths)))]
     area = max(_SMALL_CONVOLUTION * p**2 // c + p**2 for p, c in zip(pixels, channels, strict=True))
     side = max(math.ceil(area**0.5), -(-area // shorter))
-    return max(2 * network.receptive_field_px + network.stride, _multiple(side, network.stride))
+    return max(4 * network.receptive_field_px, _multiple(side, network.stride))
 
 
 def _multiple(size: int, stride: int) -> int:

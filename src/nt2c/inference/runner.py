@@ -314,6 +314,8 @@ def _identity(path: Path) -> object:
 def _prepare_folders(output_dir: Path, jobs: Sequence[_Job]) -> None:
     """Make the folders of the outputs, and clear what killed runs left in them."""
     for folder, _ in Counter([output_dir, *(job.output.parent for job in jobs)]).items():
+        if folder.exists() and not folder.is_dir():
+            raise SettingsError(f"-o {folder}: a file; give a folder for the results")
         try:
             folder.mkdir(parents=True, exist_ok=True)
             remove_stale_temporaries(folder)
