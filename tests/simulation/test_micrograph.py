@@ -195,7 +195,7 @@ def test_clean_holds_only_particles(bank):
 
 def test_rough_layer_is_in_the_surroundings_and_in_both_halves_but_not_in_clean(bank):
     plain = run(bank, settings_for(empty=True))
-    rough = run(bank, settings_for(empty=True, texture=1.0, texture_v_a=(200.0, 250.0)))
+    rough = run(bank, settings_for(empty=True, texture=1.0, texture_power=(1e6, 2e6)))
     assert torch.equal(plain.clean, rough.clean)
     assert plain.surroundings.std() < 1e-3 * plain.surroundings.mean()
     for batch in (rough.even, rough.odd):

@@ -178,6 +178,8 @@ def test_each_option_changes_what_it_says(options, expected):
     "options",
     [
         {"defocus_min": 2.0, "defocus_max": 1.0},
+        {"defocus_max": float("inf")},
+        {"defocus_min": float("nan")},
         {"dose_e_per_a2": 0.0},
         {"coverage": 1.5},
         {"shape": (10, 500)},

@@ -69,7 +69,7 @@ def draw_parameters(settings: ImagingSettings, generator: torch.Generator) -> di
         if chance[0] < settings.contamination
         else 0,
         "carbon": bool(chance[1] < settings.carbon),
-        "texture_v_a": _log_uniform(settings.texture_v_a, generator)
+        "texture_power": _log_uniform(settings.texture_power, generator)
         if chance[2] < settings.texture
         else 0.0,
         "texture_length_a": _log_uniform(settings.texture_length_a, generator),
@@ -222,7 +222,7 @@ def simulate(
     ice = physics.gaussian_field(physics.ice_power(k, ice_a, dose), shape, pixel_a, noise)
     film = carbon * _CARBON_THICKNESS_A
     rough = physics.texture_power(
-        k, *map(per_field, ("texture_v_a", "texture_length_a", "texture_exponent"))
+        k, *map(per_field, ("texture_power", "texture_length_a", "texture_exponent"))
     )
     texture = apply_filter(physics.gaussian_field(rough, shape, pixel_a, noise), transfer)
     extra = 1 + (blobs + 6 * film) / ice_a
@@ -238,7 +238,7 @@ def simulate(
         )  # fmt: skip
         for drawn, value in zip(parameters, gain.flatten().tolist(), strict=True):
             drawn["contrast_gain"] = value
-    # Particles hidden under carbon or contamination are not asked of the denoiser.
+    # Particles on carbon are left out; contamination only weakens those that it covers.
     particles = particles * gain * (1 - carbon)
     contrast = apply_filter(particles + texture + glass, root_dqe)
     expected = (mean * attenuation * (1 + contrast)).clamp(min=0)

@@ -19,6 +19,7 @@ WATER_PER_A3 = 0.0314  # molecules of low-density amorphous ice (0.94 g/cm^3)
 WATER_POTENTIAL_V_A3 = 146.0  # scattering length 3.05 A times 47.88 V A^2
 INELASTIC_MEAN_FREE_PATH_A = 3950.0
 ICE_MOTION_A2_PER_DOSE = 1.1
+TEXTURE_REFERENCE_A = 40.0
 
 
 def _interpolate(values: tuple[float, ...], fraction: Tensor) -> Tensor:
@@ -70,16 +71,16 @@ def ice_power(k: Tensor, thickness_a: Tensor, dose_e_per_a2: Tensor) -> Tensor:
     return WATER_PER_A3 * thickness_a * WATER_POTENTIAL_V_A3**2 * structure * smear
 
 
-def texture_power(k: Tensor, rms_v_a: Tensor, length_a: Tensor, exponent: Tensor) -> Tensor:
+def texture_power(k: Tensor, level: Tensor, length_a: Tensor, exponent: Tensor) -> Tensor:
     """Power spectral density of the projected potential of a rough layer, (V A)^2 A^2.
 
-    Flat below 1 / (2 pi length), k^-exponent above (von Karman's form, normalised to the rms):
-    surface roughness, support film and protein spread at the interface, which unlike ice stay put
-    during the exposure.
+    Flat below 1 / (2 pi length), k^-exponent above (von Karman's form); `level` is its value at
+    1 / `TEXTURE_REFERENCE_A`. It stands for surface roughness, support film and protein spread at
+    the interface, which unlike ice stay put during the exposure.
     """
-    hurst = exponent / 2 - 1
     knee = 1 + (2 * torch.pi * k * length_a) ** 2
-    return 4 * torch.pi * hurst * (rms_v_a * length_a) ** 2 * knee ** (-1 - hurst)
+    reference = 1 + (2 * torch.pi * length_a / TEXTURE_REFERENCE_A) ** 2
+    return level * (reference / knee) ** (exponent / 2)
 
 
 def gaussian_field(

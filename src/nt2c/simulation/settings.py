@@ -46,9 +46,11 @@ class ImagingSettings(Settings):
     texture: float = Field(
         0.0, ge=0, le=1, description="probability of a rough layer: film, surfaces, lost protein"
     )
-    texture_v_a: tuple[float, float] = Field((15.0, 250.0), description="its rms, log-uniform")
-    texture_length_a: tuple[float, float] = Field((30.0, 150.0), description="log-uniform")
-    texture_exponent: tuple[float, float] = Field((2.5, 4.0), description="power ~ k^-exponent")
+    texture_power: tuple[float, float] = Field(
+        (1e4, 5e5), description="of its potential at 40 A, in (V A)^2 A^2, log-uniform"
+    )
+    texture_length_a: tuple[float, float] = Field((10.0, 150.0), description="log-uniform")
+    texture_exponent: tuple[float, float] = Field((1.5, 4.0), description="power ~ k^-exponent")
     gradient: float = Field(0.05, ge=0, description="spread of the slow illumination")
     hot_pixels: float = Field(1e-5, ge=0, le=0.01, description="share of outlier pixels")
 

@@ -1,6 +1,6 @@
 """What is in a micrograph besides particles and ice: contamination, carbon, gradients, hot pixels.
 
-All of it is background to be ignored: none of it belongs to the clean signal.
+None of it belongs to the clean signal of the particles.
 """
 
 import math
