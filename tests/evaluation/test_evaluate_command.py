@@ -155,7 +155,17 @@ def test_a_bad_file_is_named_and_the_others_are_done(write, tmp_path, capsys):
 def test_a_file_is_never_its_own_truth(write, capsys):
     denoised = write("denoised", "noisy")
     assert main(["evaluate", denoised, "--truth", denoised]) == 1
-    assert "no partner" in capsys.readouterr().err
+    shown = capsys.readouterr()
+    assert "no partner" in shown.err
+    assert shown.out == ""  # no table without figures
+
+
+def test_a_stack_is_refused(tmp_path, capsys):
+    for name in ("stack.mrcs", "stack_clean.mrcs"):
+        write_micrograph(tmp_path / name, np.eye(64, dtype=np.float32)[None].repeat(2, 0), PIXEL_A)
+    arguments = [str(tmp_path / "stack.mrcs"), "--truth", str(tmp_path / "stack_clean.mrcs")]
+    assert main(["evaluate", *arguments]) == 1
+    assert "stack.mrcs: a stack of 2 images" in capsys.readouterr().err
 
 
 def test_partners_are_found_by_field_and_preferred_by_role(tmp_path):
@@ -181,6 +191,9 @@ def test_partners_are_found_by_field_and_preferred_by_role(tmp_path):
         assert partner(denoised / name, tmp_path, roles).name == expected
     with pytest.raises(InputError, match="no partner named c"):
         partner(denoised / "c.mrc", tmp_path)
+    (denoised / "a.1_denoised.mrc").touch()
+    with pytest.raises(InputError, match=r"holds a\.1_clean\.mrc and a\.1_noisy\.mrc"):
+        partner(denoised / "a.1_denoised.mrc", tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -189,6 +202,10 @@ def test_partners_are_found_by_field_and_preferred_by_role(tmp_path):
         ([], "nothing to compare with"),
         (["--independent", "."], "also needs --raw"),
         (["--truth", "nowhere"], "no such file or folder"),
+        (["--truth", ".", "--raw", "."], "--raw and --scale belong to --independent"),
+        (["--truth", ".", "--scale", "s.csv"], "--raw and --scale belong to --independent"),
+        (["--truth", ".", "--diameter", "100"], "--diameter belongs to --noise-only"),
+        (["--independent", ".", "--raw", ".", "--scale", "s.csv"], "s.csv: cannot be read"),
     ],
 )
 def test_wrong_usage_says_what_is_missing(write, capsys, arguments, message):

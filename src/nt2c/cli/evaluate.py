@@ -66,6 +66,10 @@ def evaluate(
     """
     if independent and not raw:
         raise SettingsError("--independent also needs --raw, the micrographs that were denoised")
+    if (raw or scale) and not independent:
+        raise SettingsError("--raw and --scale belong to --independent; give it, or leave them out")
+    if diameter is not None and not noise_only:
+        raise SettingsError("--diameter belongs to --noise-only; give it, or leave --diameter out")
     if not (truth or independent or halves or noise_only):
         raise SettingsError(
             "nothing to compare with: give --truth, --independent with --raw, --halves or "
@@ -101,6 +105,10 @@ class _Run:
         from nt2c.io.micrographs import open_micrograph
 
         with open_micrograph(path, self.pixel_size_a) as micrograph:
+            if micrograph.sections > 1:
+                raise InputError(
+                    f"{path}: a stack of {micrograph.sections} images; give single micrographs"
+                )
             return micrograph.read(), micrograph.pixel_size_a
 
     def image(self, path: Path) -> Image:
@@ -176,6 +184,8 @@ def _noise_sds(scale: Path | None) -> dict[str, float]:
     try:
         with scale.open(newline="") as file:
             return {row["name"]: float(row["noise_sd_micrograph"]) for row in csv.DictReader(file)}
+    except OSError as error:
+        raise SettingsError(f"--scale {scale}: cannot be read ({error.strerror})") from None
     except (KeyError, TypeError, ValueError):
         raise SettingsError(
             f"{scale}: expected a CSV file with the columns name and noise_sd_micrograph (a number)"
@@ -234,6 +244,8 @@ def _show(results: Record) -> None:
 
     console = Console(soft_wrap=True)
     for mode, result in results.items():
+        if not result["fields"]:
+            continue
         columns = _COLUMNS[mode]
         used = [c for c in columns if any(c in row for row in result["fields"].values())]
         table = Table(_TITLES[mode], *(columns[c] for c in used), box=None, pad_edge=False)

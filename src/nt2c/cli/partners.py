@@ -63,7 +63,7 @@ def partner(path: Path, place: Path, roles: Sequence[str] = ()) -> Path:
     Raises
     ------
     InputError
-        If no other file shows that field.
+        If no other file shows that field, or several do and none is preferred.
     """
     if place.is_file():
         return place
@@ -71,4 +71,8 @@ def partner(path: Path, place: Path, roles: Sequence[str] = ()) -> Path:
     if not fitting:
         raise InputError(f"{path}: {place} holds no partner named {field(path)}")
     preferred = [*(field(path) + role for role in roles), stem(path)]
-    return min(fitting, key=lambda p: [*preferred, stem(p)].index(stem(p)))
+    ranked = sorted(fitting, key=lambda p: [*preferred, stem(p)].index(stem(p)))
+    if len(ranked) > 1 and stem(ranked[0]) not in preferred:
+        names = " and ".join(p.name for p in ranked[:2])
+        raise InputError(f"{path}: {place} holds {names}; give a folder with one of them")
+    return ranked[0]
