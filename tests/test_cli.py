@@ -98,6 +98,17 @@ def test_a_bug_keeps_its_traceback(command):
         app.main(["denoise"])
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [(["--device", "gpu"], "use auto, cpu or cuda"), (["-o", "."], "a folder; give the name")],
+)
+def test_training_refuses_wrong_usage_before_it_starts(tmp_path, capsys, arguments, words):
+    output = str(tmp_path / "model.safetensors")
+    assert app.main(["train", "recipes/general.toml", "-o", output, *arguments]) == 2
+    assert words in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(("returned", "code"), [(None, 0), (0, 0), (1, 1)])
 def test_what_a_command_returns_is_the_exit_code(command, returned, code):
     command(lambda: returned)

@@ -84,6 +84,12 @@ def test_runs_and_writes_page_and_pictures(tmp_path, monkeypatch, capsys):
     assert str(tmp_path / "out" / "index.html") in shown
 
 
+def test_a_file_in_place_of_the_folder_is_refused_at_once(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert main(["demo", "-o", str(tmp_path / "file"), "--model", "none"]) == 2
+    assert "file: a file; give a folder" in capsys.readouterr().err
+
+
 def test_seed_changes_the_micrographs(monkeypatch):
     monkeypatch.setattr(demo, "SIDE_PX", 96)
     first, again, other = (demo.simulated(90.0, seed, 0)[0] for seed in (0, 0, 1))

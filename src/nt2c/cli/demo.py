@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table as ConsoleTable
 
 from nt2c.core.advice import EXTRACT_FROM_RAW
+from nt2c.core.errors import SettingsError
 from nt2c.core.random import stream
 from nt2c.evaluation.filters import best_gaussian, gaussian, radial_wiener, wiener_gain
 from nt2c.evaluation.noise_only import variance_ratio
@@ -58,6 +59,8 @@ def demo(
     ] = "general",
 ) -> None:
     """Simulate, denoise and score a few micrographs; write a page."""
+    if output.exists() and not output.is_dir():
+        raise SettingsError(f"{output}: a file; give a folder with --output")
     console = Console()
     network = load_model(model)
     console.print(f"simulating and denoising {len(DIAMETERS_A) + 1} micrographs ...")

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from nt2c.core.errors import SettingsError
+
 
 def train(
     recipe: Annotated[Path, typer.Argument(help="Recipe (TOML), such as recipes/general.toml.")],
@@ -30,6 +32,10 @@ def train(
     from nt2c.training.denoiser import train_denoiser
     from nt2c.training.settings import Recipe
 
+    if device not in ("auto", "cpu", "cuda"):
+        raise SettingsError(f"--device {device}: use auto, cpu or cuda")
+    if output.is_dir():
+        raise SettingsError(f"{output}: a folder; give the name of a model file with --output")
     settings = read_settings(recipe, Recipe)
     folder = output.with_suffix(".training")
     columns = (
