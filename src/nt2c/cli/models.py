@@ -9,7 +9,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from nt2c.inference.denoiser import bundled_models, load_model
-from nt2c.models.denoiser import DenoiserModel
+from nt2c.models.unet import count_parameters
 
 
 def models() -> None:
@@ -21,7 +21,7 @@ def models() -> None:
         table.add_row(
             Text(name, style="bold"),
             f"{path.stat().st_size / 1e6:.1f} MB",
-            f"{_parameters(model):,}",
+            f"{count_parameters(model.network):,}",
             f"{model.pixel_size_a:g} A",
             "\n".join(f"{figure}: {_shown(value)}" for figure, value in figures.items()),
         )
@@ -38,13 +38,9 @@ def info(
     """Show what a model file holds and was trained on."""
     loaded = load_model(model)
     tree = Tree(Text(model, style="bold"), guide_style="dim")
-    tree.add(Text(f"parameters: {_parameters(loaded):,}"))
+    tree.add(Text(f"parameters: {count_parameters(loaded.network):,}"))
     _grow(tree, loaded.metadata)
     Console(soft_wrap=True, highlight=False).print(tree)
-
-
-def _parameters(model: DenoiserModel) -> int:
-    return sum(parameter.numel() for parameter in model.network.parameters())
 
 
 def _grow(tree: Tree, values: dict[str, Any]) -> None:
