@@ -147,7 +147,8 @@ def _progress(total: int) -> Iterator[Callable[["FileResult"], None]]:
             raise
     for warning, count in warned.items():
         if count > 1:
-            console.print(f"warning: {count - 1} more files: {warning}")
+            files = "file" if count == 2 else "files"
+            console.print(f"warning: {count - 1} more {files}: {warning}")
 
 
 def _report(summary: "Summary", output: Path) -> None:

@@ -1,6 +1,7 @@
 """The command `nt2c simulate`: micrographs together with everything that is true about them."""
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -241,6 +242,8 @@ def _defocus_range(base: tuple[float, float], given: Record) -> tuple[float, flo
             low = min(low, high)
     if low > high:
         raise SettingsError(f"--defocus-min {low} is greater than --defocus-max {high}")
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise SettingsError(f"defocus from {low} to {high} micrometres: both must be finite")
     return low, high
 
 

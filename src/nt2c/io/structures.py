@@ -37,7 +37,7 @@ def read_structure(path: str | Path) -> "gemmi.Structure":
     """
     import gemmi
 
-    path = Path(path)
+    path = _existing(path)
     try:
         content = _decompressed(path)
         if content.lstrip().startswith((b"data_", b"#", b"loop_")):
@@ -76,7 +76,7 @@ def read_map(path: str | Path) -> tuple[Tensor, float]:
     """
     import mrcfile
 
-    path = Path(path)
+    path = _existing(path)
     try:
         with mrcfile.open(path, permissive=False) as opened:
             header, data = opened.header, opened.data.copy()
@@ -94,6 +94,12 @@ def read_map(path: str | Path) -> tuple[Tensor, float]:
     if sorted(stored) == [1, 2, 3]:
         data = data.transpose([stored.index(axis) for axis in (3, 2, 1)])
     return torch.from_numpy(data.astype("float32")), sum(sizes) / 3
+
+
+def _existing(path: str | Path) -> Path:
+    if not Path(path).is_file():
+        raise InputError(f"{path}: no such file; check the path")
+    return Path(path)
 
 
 def _decompressed(path: Path) -> bytes:

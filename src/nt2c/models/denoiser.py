@@ -48,7 +48,9 @@ class DenoiserModel:
             When the file holds something else, or a newer format.
         """
         if metadata.get("kind") != "denoiser":
-            raise InputError(f"{where}: holds a {metadata.get('kind', 'unknown')}, not a denoiser")
+            raise InputError(
+                f"{where}: not a denoiser model; give a file that nt2c train wrote as its result"
+            )
         if metadata.get("format") != FORMAT:
             raise InputError(
                 f"{where}: model format {metadata.get('format')} is not {FORMAT}; update nt2c"
