@@ -11,13 +11,15 @@ from nt2c.core.errors import SettingsError
 
 
 class Settings(BaseModel):
-    """Base of all settings: immutable, no unknown keys, defaults checked too.
+    """Base of all settings: immutable, no unknown keys, finite numbers, defaults checked too.
 
     Subclasses declare fields with types, defaults and units in the names. Sections are fields whose
     type is another `Settings` class.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False
+    )
 
     @classmethod
     def parse(cls, values: Mapping[str, Any], where: str = "settings") -> Self:
