@@ -13,6 +13,7 @@ from nt2c.imaging.fourier import (
     radial_power,
     resampled_shape,
     resize,
+    resize_mirrored,
 )
 from tests.reference import fourier as reference
 
@@ -131,3 +132,22 @@ def test_radial_power_of_white_noise():
     # Shell 1 and up hold more than 150 modes in each of 8 images: 5 / sqrt(8 * 75) = 20 %.
     assert float((power.mean(0)[1:] / expected - 1).abs().max()) < 0.2
     assert float(power.mean() / expected) == pytest.approx(1, abs=0.03)
+
+
+def test_mirrored_resize_keeps_constants_and_does_not_ring_at_unequal_borders():
+    ramp = torch.linspace(0, 1, 40)[:, None] + torch.linspace(0, 2, 50)[None]
+    flat = torch.full((33, 47), 3.5)
+    torch.testing.assert_close(resize_mirrored(flat, (100, 61)), torch.full((100, 61), 3.5))
+    wide = resize_mirrored(ramp, (120, 150))
+    exact = torch.arange(120)[:, None] / 117 + torch.arange(150)[None] * (2 / 147)
+    periodic = resize(ramp, (120, 150))
+    inner = (slice(3, -6), slice(3, -6))  # beyond the last sample a mirror image must turn round
+    assert (wide - exact)[inner].abs().max() < 0.02 < 0.2 < (periodic - exact)[inner].abs().max()
+
+
+@pytest.mark.parametrize("size", [(24, 30), (25, 31), (600, 18)])
+def test_mirrored_resize_goes_through_the_samples(size):
+    image = torch.randn(*size, generator=torch.Generator().manual_seed(0))
+    larger = resize_mirrored(image, (3 * size[0], 2 * size[1]))
+    # A mirrored line has nothing at its Nyquist frequency, so nothing is lost.
+    torch.testing.assert_close(larger[::3, ::2], image, atol=1e-5, rtol=1e-4)

@@ -10,8 +10,9 @@ import torch
 
 from nt2c.core.errors import SettingsError
 from nt2c.io.records import read_records
+from nt2c.models.unet import UNet, UNetSettings
 from nt2c.training.denoiser import DenoisingTask, train_denoiser
-from nt2c.training.loop import CHECKPOINT, LOG, learning_rate
+from nt2c.training.loop import CHECKPOINT, LOG, learning_rate, train
 from nt2c.training.pairs import PairSource
 from nt2c.training.settings import OptimizerSettings, Recipe
 
@@ -109,6 +110,24 @@ def test_training_lowers_the_loss(tmp_path: Path) -> None:
     assert loss(model.network) < 0.85 * loss(blank)
     record = read_records(tmp_path / LOG)[-1]
     assert 0.1 < record["validation_correlation2"] <= 1
+    assert 0 <= record["validation_empty_variance"] < 1
+
+
+def test_only_the_network_runs_in_mixed_precision(tmp_path: Path) -> None:
+    seen = []
+
+    class Task:
+        def loss(self, network: torch.nn.Module, step: int) -> torch.Tensor:
+            seen.append(torch.is_autocast_enabled("cpu"))
+            return network(torch.ones(1, 1, 32, 32)).square().mean()
+
+        def validate(self, network: torch.nn.Module, step: int) -> dict[str, float]:
+            return {}
+
+    network = UNet(UNetSettings(widths=(4, 4), blocks=(1, 1)))
+    network.stem.register_forward_hook(lambda *call: seen.append(call[2].dtype))
+    train(network, Task(), OptimizerSettings(steps=1, bf16=True), tmp_path, {}, device="cpu")
+    assert seen == [False, torch.bfloat16]
 
 
 def test_learning_rate_rises_then_falls_to_one_percent() -> None:

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+_LINES_AT_ONCE = 512
+
 
 def _resize_axis(image: Tensor, size: int, dim: int) -> Tensor:
     old = image.shape[dim]
@@ -36,6 +38,28 @@ def resize(image: Float[Tensor, "... y x"], shape: tuple[int, int]) -> Float[Ten
     dims = (-1, -2) if shape[1] <= image.shape[-1] else (-2, -1)
     for dim in dims:
         image = _resize_axis(image, shape[dim], dim)
+    return image
+
+
+def resize_mirrored(
+    image: Float[Tensor, "... y x"], shape: tuple[int, int]
+) -> Float[Tensor, "... v u"]:
+    """Resample to `shape` as `resize` does, but continue the image by its mirror image.
+
+    What lies beyond a border is then like what lies before it: no ringing where opposite borders
+    differ. In blocks of lines, so that little more than the result is held.
+    """
+    for dim, across, size in ((-2, -1, shape[0]), (-1, -2, shape[1])):
+        if image.shape[dim] != size:
+            image = torch.cat(
+                [
+                    _resize_axis(torch.cat([part, part.flip(dim)], dim), 2 * size, dim)
+                    .narrow(dim, 0, size)
+                    .clone()
+                    for part in image.split(_LINES_AT_ONCE, across)
+                ],
+                across,
+            )
     return image
 
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from nt2c.core.errors import InputError
-from nt2c.imaging.fourier import resampled_shape, resize
+from nt2c.imaging.fourier import resampled_shape, resize, resize_mirrored
 from nt2c.imaging.scale import fit_scaling, outlier_limits
 from nt2c.inference.device import choose_device, has_fast_bf16
 from nt2c.inference.network import BF16_TOLERANCE, bf16_deviation, run_network
@@ -140,7 +140,9 @@ class Denoiser:
                 raise InputError("is constant or holds no noise: nothing to denoise")
             estimate = self._run(scaling.apply(small))
             restored = scaling.invert(estimate, background=self._keep_background) + centre
-            return np.asarray(resize(restored, output_shape or shape).cpu().numpy(), np.float32)
+            return np.asarray(
+                resize_mirrored(restored, output_shape or shape).cpu().numpy(), np.float32
+            )
 
     def _run(self, scaled: Tensor) -> Tensor:
         if self.precision is None:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from nt2c.core.random import stream
 from nt2c.models.denoiser import DenoiserModel
 from nt2c.models.unet import UNet
-from nt2c.training.loop import train
+from nt2c.training.loop import Network, train
 from nt2c.training.pairs import Pairs, PairSource
 from nt2c.training.settings import Recipe
 
@@ -24,47 +24,53 @@ class DenoisingTask:
         self._recipe = recipe
         self._device = device
         self._picture = picture
-        self._held_out: Pairs | None = None
+        self._stride = 2 ** len(recipe.network.widths)
+        self._held_out: tuple[Pairs, Pairs] | None = None
 
-    def loss(self, network: nn.Module, step: int) -> Tensor:
+    def loss(self, network: Network, step: int) -> Tensor:
         """Mean over the crops of squared error / (power of the target + floor).
 
         Faint crops count as much as strong ones, and empty ones most.
         """
         pairs = self._source.batch(step)
         noisy = pairs.noisy.contiguous(memory_format=torch.channels_last)
-        error = (network(noisy).float() - pairs.clean).square().mean((-3, -2, -1))
+        error = (network(noisy) - pairs.clean).square().mean((-3, -2, -1))
         power = pairs.clean.square().mean((-3, -2, -1))
         return (error / (power + self._recipe.pairs.loss_floor)).mean()
 
     def validate(self, network: nn.Module, step: int) -> Mapping[str, float]:
-        """Squared correlation with the truth (mean over fields that hold particles) and the
-        output's variance in empty fields, in units of the noise variance.
+        """Mean squared correlation with the target on held-out fields, and the mean variance that
+        is left of particle-free ice and counting noise, in units of the noise variance.
         """
         if self._held_out is None:
-            recipe = self._recipe
-            source = PairSource(
-                recipe.simulation, recipe.pairs, recipe.seed, self._device, "validation"
-            )
-            self._held_out = source.fields(0, recipe.pairs.validation_fields)
-        pairs = self._held_out
-        stride = int(network.stride)  # type: ignore[arg-type]
-        height, width = (s // stride * stride for s in pairs.noisy.shape[-2:])
-        noisy, clean = pairs.noisy[..., :height, :width], pairs.clean[..., :height, :width]
+            self._held_out = self._fields(1), self._fields(0)
+        pairs, empty = self._held_out
         with torch.no_grad():
-            output = network(noisy)
+            output, left = network(pairs.noisy), network(empty.noisy)
         if self._picture:
-            self._picture(step, noisy[:, 0], output[:, 0], clean[:, 0])
-        covariance = (output * clean).mean((-3, -2, -1)) - output.mean((-3, -2, -1)) * clean.mean(
-            (-3, -2, -1)
-        )
-        full = clean.var((-3, -2, -1)) > 1e-6
-        quality = covariance.square() / (output.var((-3, -2, -1)) * clean.var((-3, -2, -1)))
-        empty = output.var((-3, -2, -1))[~full]
+            self._picture(step, pairs.noisy[:, 0], output[:, 0], pairs.clean[:, 0])
+        output, clean = output.flatten(1), pairs.clean.flatten(1)
+        covariance = (output * clean).mean(1) - output.mean(1) * clean.mean(1)
+        quality = covariance.square() / (output.var(1) * clean.var(1))
         return {
-            "validation_correlation2": float(quality[full].mean()),
-            "validation_empty_variance": float(empty.mean()) if len(empty) else float("nan"),
+            "validation_correlation2": float(quality.mean()),
+            "validation_empty_variance": float(left.flatten(1).var(1).mean()),
         }
+
+    def _fields(self, particles: int) -> Pairs:
+        """Held-out fields, each with particles or each without anything but ice."""
+        recipe = self._recipe
+        specimen = recipe.simulation.specimen.model_copy(update={"empty": 1.0 - particles})
+        nothing = {} if particles else {"contamination": 0.0, "carbon": 0.0, "texture": 0.0}
+        simulation = recipe.simulation.model_copy(
+            update={
+                "specimen": specimen,
+                "imaging": recipe.simulation.imaging.model_copy(update=nothing),
+                "shape": tuple(n // self._stride * self._stride for n in recipe.simulation.shape),
+            }
+        )
+        source = PairSource(simulation, recipe.pairs, recipe.seed, self._device, "validation")
+        return source.fields(0, recipe.pairs.validation_fields)
 
 
 def train_denoiser(

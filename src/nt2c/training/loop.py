@@ -14,6 +14,7 @@ from nt2c.io.records import append_record, read_records
 from nt2c.io.weights import read_weights, write_weights
 from nt2c.training.settings import OptimizerSettings
 
+Network = Callable[[Tensor], Tensor]
 CHECKPOINT = "checkpoint.safetensors"
 LOG = "log.jsonl"
 
@@ -21,7 +22,7 @@ LOG = "log.jsonl"
 class Task(Protocol):
     """What is trained: the loop knows nothing of images."""
 
-    def loss(self, network: nn.Module, step: int) -> Tensor:
+    def loss(self, network: Network, step: int) -> Tensor:
         """Scalar loss of the batch of a step."""
 
     def validate(self, network: nn.Module, step: int) -> Mapping[str, float]:
@@ -104,9 +105,9 @@ def train(
 
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise SettingsError(f"--device {device}: no such accelerator here; use --device cpu")
-    accelerator = Accelerator(
-        cpu=device == "cpu", mixed_precision="bf16" if settings.bf16 else "no"
-    )
+    accelerator = Accelerator(cpu=device == "cpu")
+    if accelerator.num_processes > 1:  # the batches of a step would be the same in each
+        raise SettingsError("training runs in one process; start it without a launcher")
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(
         network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
@@ -119,13 +120,18 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     done = _resume(folder, fingerprint, plain, average, optimizer)
 
+    def forward(image: Tensor) -> Tensor:
+        # The network alone runs in mixed precision: batches are made in float32.
+        with torch.autocast(accelerator.device.type, torch.bfloat16, settings.bf16):
+            result: Tensor = network(image)
+        return result.float()
+
     started = saved = time.monotonic()
     losses: list[float] = []
     for step in range(done, settings.steps):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(settings, step)
-        with accelerator.autocast():
-            loss = task.loss(network, step)
+        loss = task.loss(forward, step)
         accelerator.backward(loss)
         accelerator.clip_grad_norm_(network.parameters(), settings.clip_norm)
         optimizer.step()
