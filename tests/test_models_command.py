@@ -37,5 +37,7 @@ def test_models_lists_the_bundled_ones_with_figures(model_file, capsys, monkeypa
 
 
 def test_unknown_model_is_an_error_that_names_it(capsys):
-    assert main(["info", "nonsense"]) == 1
-    assert "nonsense" in capsys.readouterr().err
+    assert main(["info", "nonsense"]) == 2
+    shown = capsys.readouterr().err
+    assert "nonsense" in shown
+    assert "`nt2c models`" in shown

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from nt2c.core.errors import InputError
+from nt2c.core.errors import InputError, SettingsError
 from nt2c.imaging.fourier import resize, resize_mirrored
 from nt2c.inference import denoiser as module
 from nt2c.inference.denoiser import Denoiser, denoise, load_model
@@ -136,5 +136,19 @@ def test_bf16_on_request(model):
 
 
 def test_unknown_model(tmp_path):
-    with pytest.raises(InputError, match="neither a bundled model"):
+    with pytest.raises(SettingsError, match="neither a bundled model"):
         load_model(tmp_path / "absent.safetensors")
+
+
+def test_unknown_name_is_told_what_is_bundled(tmp_path, monkeypatch):
+    bundled = {"general": tmp_path / "g", "other": tmp_path / "o"}
+    monkeypatch.setattr("nt2c.inference.denoiser.bundled_models", lambda: bundled)
+    with pytest.raises(SettingsError, match=r"model generl: .*\(general, other\).*`nt2c models`"):
+        load_model("generl")
+
+
+def test_damaged_model_file_is_a_bad_input(tmp_path):
+    damaged = tmp_path / "damaged.safetensors"
+    damaged.write_bytes(b"half a model")
+    with pytest.raises(InputError, match=r"damaged\.safetensors: not a readable"):
+        load_model(damaged)

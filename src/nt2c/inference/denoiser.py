@@ -11,7 +11,7 @@ from jaxtyping import Float32
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from nt2c.core.errors import InputError
+from nt2c.core.errors import InputError, SettingsError
 from nt2c.imaging.fourier import resampled_shape, resize, resize_mirrored
 from nt2c.imaging.scale import fit_scaling, outlier_limits
 from nt2c.inference.device import choose_device, has_fast_bf16
@@ -37,14 +37,17 @@ def load_model(name_or_path: str | Path = BUNDLED) -> DenoiserModel:
 
     Raises
     ------
+    SettingsError
+        Neither a bundled model nor a file.
     InputError
-        Neither a bundled model nor a readable model file.
+        The file is not a readable model.
     """
     known = bundled_models()
     path = known.get(str(name_or_path), Path(name_or_path))
     if not path.is_file():
-        raise InputError(
-            f"{name_or_path}: neither a bundled model ({', '.join(known) or 'none'}) nor a file"
+        raise SettingsError(
+            f"model {name_or_path}: neither a bundled model ({', '.join(known) or 'none'}) nor a "
+            "file; `nt2c models` lists the bundled ones, or give the path of a model file"
         )
     return DenoiserModel.from_tensors(*read_weights(path), where=str(path))
 
