@@ -130,6 +130,7 @@ def test_a_warning_is_shown_once(tmp_path, nt2c):
     assert out.count("the header says exactly 1 A/px") == 2
     assert f"warning: {tmp_path / 'a.mrc'}: the header says" in out
     assert "warning: 2 more files: the header says" in out
+    assert out.count("the field is only 48 A wide") == 2
 
 
 def test_interrupt(raw, nt2c, monkeypatch):

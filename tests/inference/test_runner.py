@@ -173,6 +173,17 @@ def test_denoising_twice_is_warned_of(tmp_path, raw, model):
     assert any("denoised micrograph already" in warning for warning in result.warnings)
 
 
+@pytest.mark.parametrize(("pixel_size_a", "warned"), [(31.0, True), (31.25, False)])
+def test_an_implausibly_small_field_is_warned_of(tmp_path, model, pixel_size_a, warned):
+    source = micrograph(tmp_path / "a.mrc", shape=(48, 56))
+    settings = DenoiseSettings(precision="fp32", pixel_size_a=pixel_size_a)
+    found = find_inputs([source])
+    result = denoise_files(found, tmp_path / "out", model, settings, device="cpu").results[0]
+    small = "the field is only 1488 A wide: is the pixel size right? --pixel-size sets it"
+    assert (small in result.warnings) == warned
+    assert any("the field is only" in warning for warning in result.warnings) == warned
+
+
 def test_stack_float16_tiff_gz_bz2_and_star(tmp_path, model):
     stack = np.stack([noise(seed=s) for s in range(3)])
     sources = [write_mrc(tmp_path / "s.mrcs", stack, 2.0)]

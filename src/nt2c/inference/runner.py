@@ -38,6 +38,7 @@ from nt2c.models.denoiser import DenoiserModel
 
 _LABEL = re.compile(r"nt2c \S+ denoise ([0-9a-f]{12}) (fp32|bf16) ")
 _STOPPING = {errno.ENOSPC: "no space left", errno.EDQUOT: "quota used up", errno.EROFS: "read-only"}
+_SMALL_FIELD_A = 1500.0  # the fields of cameras are wider, whatever the magnification
 
 
 @dataclass(frozen=True)
@@ -338,9 +339,15 @@ def _made_by_us(path: Path) -> tuple[str, str] | None:
 
 
 def _own_warnings(micrograph: Micrograph) -> list[str]:
+    warnings = []
     if _made_by_us(micrograph.path):
-        return ["is a denoised micrograph already; give the raw one"]
-    return []
+        warnings.append("is a denoised micrograph already; give the raw one")
+    width_a = min(micrograph.shape) * micrograph.pixel_size_a
+    if width_a < _SMALL_FIELD_A:
+        warnings.append(
+            f"the field is only {width_a:.0f} A wide: is the pixel size right? --pixel-size sets it"
+        )
+    return warnings
 
 
 def _with_name(message: str, job: _Job) -> str:
