@@ -72,6 +72,23 @@ def test_truth_figures_reach_the_table_and_the_json(write, images, tmp_path, cap
     assert "field.02_noisy" in printed
 
 
+def test_a_crossing_at_nyquist_is_not_one_that_never_was(write, images, tmp_path, rng, capsys):
+    out, truth = tmp_path / "out.json", write("truth", "clean")
+
+    def score(name, change):
+        arguments = [write(name, "clean", "", change), "--truth", truth, "--json", str(out)]
+        assert main(["evaluate", *arguments]) == 0
+        return json.loads(out.read_text())["truth"]
+
+    perfect = score("perfect", lambda image: image + 1e-6 * rng.standard_normal(image.shape))
+    for row in (*perfect["fields"].values(), perfect["mean"]):
+        assert row["frc05_a"] == row["frc0143_a"] == pytest.approx(2 * PIXEL_A)
+    assert "6" in capsys.readouterr().out.splitlines()[-2].split()
+    useless = score("useless", lambda image: rng.standard_normal(image.shape))
+    assert [row["frc05_a"] for row in useless["fields"].values()] == [None, None]
+    assert "frc05_a" not in useless["mean"]
+
+
 def test_independent_exposures_need_only_two_folders(write, images, tmp_path, capsys):
     out = tmp_path / "out.json"
     arguments = [write("denoised", "noisy", "", blur), "--raw", write("raw", "noisy")]

@@ -54,18 +54,18 @@ class FrcCurve:
         Returns
         -------
         float or None
-            Where the curve last falls below the level, in angstrom, interpolated between rings.
-            None if it exceeds the level at Nyquist; infinity if it exceeds it nowhere.
+            Where the curve last falls below the level, in angstrom, interpolated between rings;
+            that of Nyquist (2 pixels) if it does not fall below. None if it is above nowhere.
         """
         ones = np.ones(SMOOTHED_RINGS)
         rings_used = np.convolve(np.ones(self.correlation.size), ones, "same")
         smooth = np.convolve(self.correlation, ones, "same") / rings_used
         above = np.flatnonzero(smooth >= level)
         if above.size == 0:
-            return float("inf")
+            return None
         i = int(above[-1])
         if i == smooth.size - 1:
-            return None
+            return float(1 / self.frequency[i])
         step = (smooth[i] - level) / (smooth[i] - smooth[i + 1])
         return float(1 / (self.frequency[i] + step * (self.frequency[i + 1] - self.frequency[i])))
 
@@ -81,7 +81,8 @@ class TruthScore:
     psnr_db, ssim : float
         After the least-squares affine match.
     frc05_a, frc0143_a : float or None
-        Finest resolutions in angstrom with an FRC over 0.5 and 0.143, see `FrcCurve`.
+        Finest resolutions in angstrom with an FRC over 0.5 and 0.143, see `FrcCurve`; None if it
+        is over that nowhere.
     """
 
     correlation: float
