@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nt2c.cli.app import main
-from nt2c.cli.partners import partner
+from nt2c.cli.partners import image_files, labels, partner
 from nt2c.core.errors import InputError
 from nt2c.evaluation.filters import gaussian
 from nt2c.evaluation.halves import halves_score
@@ -87,6 +87,32 @@ def test_a_crossing_at_nyquist_is_not_one_that_never_was(write, images, tmp_path
     useless = score("useless", lambda image: rng.standard_normal(image.shape))
     assert [row["frc05_a"] for row in useless["fields"].values()] == [None, None]
     assert "frc05_a" not in useless["mean"]
+
+
+def test_files_of_one_name_in_two_folders_are_scored_apart(write, tmp_path, capsys):
+    good, bad = write("good", "noisy", "", blur), write("bad", "noisy")
+    out, truth = tmp_path / "out.json", write("truth", "clean")
+    extra = str(tmp_path / "bad" / "field.01.mrc")  # given twice, scored once
+    assert main(["evaluate", good, bad, extra, "--truth", truth, "--json", str(out)]) == 0
+    result = json.loads(out.read_text())["truth"]
+    names = [f"{folder}/field.0{i}.mrc" for folder in ("good", "bad") for i in (1, 2)]
+    assert list(result["fields"]) == names
+    scores = [row["correlation"] for row in result["fields"].values()]
+    assert min(scores[:2]) > max(scores[2:])
+    assert result["mean"]["correlation"] == pytest.approx(np.mean(scores))
+    assert "good/field.01.mrc" in capsys.readouterr().out
+
+
+def test_labels_are_short_where_they_can_be(tmp_path):
+    paths = [
+        tmp_path / name for name in ("a/x.mrc", "a/x.tif", "b/c/y.mrc", "b/d/y.mrc", "z.1.mrc")
+    ]
+    assert labels(paths[2:]) == ["c/y.mrc", "d/y.mrc", "z.1"]
+    assert labels(paths[:2]) == ["x.mrc", "x.tif"]
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert image_files([tmp_path / "a", paths[0]]) == paths[:2]
 
 
 def test_independent_exposures_need_only_two_folders(write, images, tmp_path, capsys):

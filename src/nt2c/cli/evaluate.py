@@ -1,14 +1,14 @@
 """The command `nt2c evaluate`: how good denoised micrographs are, as tables and JSON."""
 
 import csv
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from nt2c.cli.partners import field, image_files, partner, stem
+from nt2c.cli.partners import field, image_files, labels, partner
 from nt2c.core.errors import InputError, SettingsError
 from nt2c.evaluation.spectral import Image
 
@@ -114,11 +114,11 @@ class _Run:
     def image(self, path: Path) -> Image:
         return self.read(path)[0]
 
-    def each(self, files: Iterable[Path], score: Callable[[Path], Record]) -> dict[str, Record]:
+    def each(self, files: list[Path], score: Callable[[Path], Record]) -> dict[str, Record]:
         fields = {}
-        for path in files:
+        for name, path in zip(labels(files), files, strict=True):
             try:
-                fields[stem(path)] = score(path)
+                fields[name] = score(path)
             except InputError as error:
                 typer.secho(f"nt2c: {error}", err=True, fg="red")
                 self.failed.append(str(error))

@@ -1,5 +1,7 @@
 """Which file belongs to which: partners by name in another folder."""
 
+import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,7 +21,7 @@ def stem(path: Path) -> str:
 
 
 def image_files(paths: Sequence[Path]) -> list[Path]:
-    """Return the image files among files and in folders, in order of name within a folder.
+    """Return the image files among files and in folders, each once, sorted within a folder.
 
     Raises
     ------
@@ -38,7 +40,17 @@ def image_files(paths: Sequence[Path]) -> list[Path]:
             found.append(path)
         else:
             raise SettingsError(f"{path}: no such file or folder")
-    return found
+    return list({os.path.abspath(path): path for path in found}.values())
+
+
+def labels(files: Sequence[Path]) -> list[str]:
+    """Return a name for each file: its stem, or the path that tells it from others of that stem."""
+    count = Counter(map(stem, files))
+    alike = [os.path.abspath(path.parent) for path in files if count[stem(path)] > 1]
+    common = os.path.commonpath(alike) if alike else ""
+    return [
+        stem(path) if count[stem(path)] == 1 else os.path.relpath(path, common) for path in files
+    ]
 
 
 def field(path: Path) -> str:
