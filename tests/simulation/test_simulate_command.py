@@ -192,6 +192,14 @@ def test_impossible_options_are_refused(options):
         resolve(DEFAULTS, options)
 
 
+@pytest.mark.parametrize("size_a", [0.0, -1.0, float("inf")])
+def test_an_impossible_pixel_size_is_refused_by_its_option(size_a):
+    with pytest.raises(
+        SettingsError, match=rf"^--pixel-size {size_a:g}: must be a positive number"
+    ):
+        resolve(DEFAULTS, {"pixel_size_a": size_a})
+
+
 @pytest.fixture(autouse=True, scope="module")
 def _generators_are_passed():
     """The command draws nothing from torch's global stream."""

@@ -10,6 +10,7 @@ import typer
 
 from nt2c.core.advice import EXTRACT_FROM_RAW
 from nt2c.inference.settings import DenoiseSettings
+from nt2c.io.pixel_size import check_pixel_size
 
 if TYPE_CHECKING:
     from nt2c.inference.runner import FileResult, Summary
@@ -69,6 +70,8 @@ def denoise(
     are skipped, so the same command again does the rest. A file that cannot be denoised is named
     at the end and does not stop the others.
     """
+    check_pixel_size("--pixel-size", pixel_size)
+    check_pixel_size("--output-pixel-size", output_pixel_size)
     given = {
         "pixel_size_a": pixel_size,
         "output_pixel_size_a": output_pixel_size,

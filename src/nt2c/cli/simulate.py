@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nt2c.core.errors import SettingsError
+from nt2c.io.pixel_size import check_pixel_size
 from nt2c.simulation.settings import ImagingSettings, SimulationSettings, SpecimenSettings
 
 if TYPE_CHECKING:
@@ -150,6 +151,7 @@ def resolve(base: SimulationSettings, options: Record) -> SimulationSettings:
     SettingsError
         A value cannot be used.
     """
+    check_pixel_size("--pixel-size", options.get("pixel_size_a"))
     given = {key: value for key, value in options.items() if value is not None}
     values = base.model_dump()
     specimen, imaging = values["specimen"], values["imaging"]

@@ -8,6 +8,20 @@ from nt2c.core.errors import InputError, SettingsError
 _TOLERANCE = 0.01
 
 
+def check_pixel_size(option: str, size_a: float | None) -> None:
+    """Refuse a pixel size that a user gave with an option; None stands for not given.
+
+    Raises
+    ------
+    SettingsError
+        It is not a positive number.
+    """
+    if size_a is not None and not (math.isfinite(size_a) and size_a > 0):
+        raise SettingsError(
+            f"{option} {size_a:g}: must be a positive number of angstrom per pixel, such as 1.06"
+        )
+
+
 def choose_pixel_size(
     path: Path, asked_a: float | None, star_a: float | None, header_a: float | None
 ) -> tuple[float, list[str]]:
@@ -22,8 +36,7 @@ def choose_pixel_size(
     InputError
         No source knows the pixel size.
     """
-    if asked_a is not None and not (math.isfinite(asked_a) and asked_a > 0):
-        raise SettingsError(f"--pixel-size {asked_a:g}: must be a positive number of angstrom")
+    check_pixel_size("--pixel-size", asked_a)
     sources = {"--pixel-size": asked_a, "the STAR file": star_a, "the header": header_a}
     known = {name: value for name, value in sources.items() if value is not None}
     if not known:
