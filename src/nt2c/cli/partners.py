@@ -6,18 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nt2c.core.errors import InputError, SettingsError
+from nt2c.io.inputs import MICROGRAPH_ENDINGS, is_micrograph, split_ending
 
-IMAGE_ENDINGS = (
-    ".mrc", ".mrcs", ".mrc.gz", ".mrc.bz2", ".tif", ".tiff",
-)  # fmt: skip
 ROLES = ("_noisy", "_denoised", "_clean", "_truth", "_even", "_odd", "_EVN", "_ODD")
 """Endings that say what a file is; without it files of one field have one name."""
 
 
 def stem(path: Path) -> str:
     """Return a file's name without the ending of an image; other dots stay."""
-    ending = max((e for e in IMAGE_ENDINGS if path.name.lower().endswith(e)), key=len, default="")
-    return path.name[: len(path.name) - len(ending)]
+    return split_ending(path.name)[0]
 
 
 def image_files(paths: Sequence[Path]) -> list[Path]:
@@ -31,10 +28,10 @@ def image_files(paths: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            visible = sorted(p for p in path.iterdir() if not p.name.startswith("."))
-            inside = [p for p in visible if p.name.lower().endswith(IMAGE_ENDINGS)]
+            inside = sorted(filter(is_micrograph, path.iterdir()))
             if not inside:
-                raise SettingsError(f"{path}: holds no image file ({', '.join(IMAGE_ENDINGS)})")
+                endings = " ".join(MICROGRAPH_ENDINGS)
+                raise SettingsError(f"{path}: holds no image file ({endings})")
             found += inside
         elif path.is_file():
             found.append(path)

@@ -11,7 +11,9 @@ from pathlib import Path, PurePath
 from nt2c.core.errors import InputError
 from nt2c.io.star import read_micrographs_star
 
-_MICROGRAPH = re.compile(r"\.(mrcs?(\.(gz|bz2))?|tiff?)$", re.IGNORECASE)
+MICROGRAPH_ENDINGS = (
+    ".mrc", ".mrcs", ".tif", ".tiff", ".mrc.gz", ".mrc.bz2", ".mrcs.gz", ".mrcs.bz2",
+)  # fmt: skip
 _PRODUCT = re.compile(r"_(EVN|ODD|PS|noDW|Ctf)$", re.IGNORECASE)
 _RELION_JOB = re.compile(r"job\d{3,}$")
 
@@ -42,6 +44,18 @@ class _Found:
     star_pixel_size_a: float | None = None
 
 
+def is_micrograph(path: Path) -> bool:
+    """Tell whether a file in a folder is taken for a micrograph, by its name; not if hidden."""
+    return path.name.lower().endswith(MICROGRAPH_ENDINGS) and not path.name.startswith(".")
+
+
+def split_ending(name: str) -> tuple[str, str]:
+    """Split a file name before the ending of a micrograph; without one that is empty."""
+    fitting = (ending for ending in MICROGRAPH_ENDINGS if name.lower().endswith(ending))
+    cut = len(name) - len(max(fitting, key=len, default=""))
+    return name[:cut], name[cut:]
+
+
 def find_inputs(paths: Sequence[Path | str]) -> list[MicrographInput]:
     """Return the micrographs that `paths` stand for, each once, with distinct output names.
 
@@ -49,7 +63,7 @@ def find_inputs(paths: Sequence[Path | str]) -> list[MicrographInput]:
     ----------
     paths : sequence of Path or str
         Files are taken as they are, even if missing, so that one bad name does not stop the others.
-        Folders give their .mrc, .mrcs, .tif, .tiff, .mrc.gz and .mrc.bz2 files, not those of their
+        Folders give their files with one of `MICROGRAPH_ENDINGS`, not those of their
         subfolders, and without hidden files and the products of motion correction and CTF programs
         (*_EVN, *_ODD, *_PS, *_noDW, *_Ctf). Patterns (with "**" for any depth) leave those out
         too, unless they match nothing else. STAR files give the micrographs that they list.
@@ -96,8 +110,8 @@ def _in_folder(folder: Path) -> Iterator[_Found]:
     chosen = [path for path in candidates if not _is_product(path)]
     if not chosen:
         raise InputError(
-            f"{folder}: {_nothing(candidates)} (.mrc .mrcs .tif .tiff .mrc.gz .mrc.bz2) in this "
-            f"folder; for files in subfolders give a pattern such as '{folder}/**/*.mrc'"
+            f"{folder}: {_nothing(candidates)} ({' '.join(MICROGRAPH_ENDINGS)}) in "
+            f"this folder; for files in subfolders give a pattern such as '{folder}/**/*.mrc'"
         )
     yield from map(_Found, chosen)
 
@@ -110,15 +124,11 @@ def _matching(pattern: str) -> Iterator[_Found]:
 
 
 def _micrographs(paths: Iterable[Path]) -> list[Path]:
-    return sorted(
-        path
-        for path in paths
-        if _MICROGRAPH.search(path.name) and not path.name.startswith(".") and not path.is_dir()
-    )
+    return sorted(path for path in paths if is_micrograph(path) and not path.is_dir())
 
 
 def _is_product(path: Path) -> bool:
-    return bool(_PRODUCT.search(_MICROGRAPH.sub("", path.name)))
+    return bool(_PRODUCT.search(split_ending(path.name)[0]))
 
 
 def _nothing(candidates: list[Path]) -> str:
@@ -170,11 +180,8 @@ def _absolute(path: Path) -> Path:
 
 
 def _output_file(name: str) -> str:
-    found = _MICROGRAPH.search(name)
-    if not found:
-        return f"{name}.mrc"
-    suffix = ".mrcs" if found.group(1).lower().startswith("mrcs") else ".mrc"
-    return name[: found.start()] + suffix
+    stem, ending = split_ending(name)
+    return stem + (".mrcs" if ending.lower().startswith(".mrcs") else ".mrc")
 
 
 def _equal(values: Sequence[object]) -> list[list[int]]:
