@@ -120,14 +120,13 @@ def _announced(precision: str) -> str:
 def _progress(total: int) -> Iterator[Callable[["FileResult"], None]]:
     """Yield a function that shows a result: a bar on a terminal, a line per file elsewhere."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn as TimeLeft
+
+    from nt2c.cli.progress import progress_bar
 
     console = Console(soft_wrap=True, highlight=False, markup=False)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeLeft())
     counts: Counter[str] = Counter()
     warned: Counter[str] = Counter()
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+    with progress_bar(console, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=total)
 
         def show(result: "FileResult") -> None:

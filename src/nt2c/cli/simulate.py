@@ -183,26 +183,13 @@ def run(
 
     Micrograph i depends on the seed, the settings and i alone.
     """
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
+    from nt2c.cli.progress import progress_bar
     from nt2c.core.random import stream
     from nt2c.io.records import append_record
     from nt2c.simulation.micrograph import simulate as simulate_batch
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
     records: list[Record] = []
-    with Progress(*columns) as progress:
+    with progress_bar() as progress:
         bar = progress.add_task("projecting particles", total=count)
         bank = _bank(settings, seed, structures)
         _write_settings(folder / "settings.toml", settings)

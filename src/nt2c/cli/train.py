@@ -18,14 +18,7 @@ def train(
     The checkpoint, log and validation pictures go to a folder beside the model; run the same
     command again to continue an interrupted training.
     """
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
+    from nt2c.cli.progress import progress_bar
     from nt2c.io.recipes import read_settings
     from nt2c.io.weights import write_weights
     from nt2c.report.figures import save_validation
@@ -38,13 +31,7 @@ def train(
         raise SettingsError(f"{output}: a folder; give the name of a model file with --output")
     settings = read_settings(recipe, Recipe)
     folder = output.with_suffix(".training")
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns) as progress:
+    with progress_bar() as progress:
         bar = progress.add_task("training", total=settings.optimizer.steps)
         smooth = None
 
