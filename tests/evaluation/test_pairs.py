@@ -45,8 +45,8 @@ def test_equals_the_reference_script_on_real_fields(shared):
     cov = (d * f).mean()
     assert score.recovered == pytest.approx(cov * abs(cov) / (d * d).mean() / noise_sd**2, rel=1e-9)
     assert score.signal == pytest.approx((m * f).mean() / noise_sd**2, rel=1e-9)
-    estimate = pairs.estimate_noise_sd(raw, copy, pixel_size_a=1.5)
-    assert estimate == pytest.approx(noise_sd, rel=0.05)
+    estimated = pairs.pair_score(denoised, copy, raw, pixel_size_a=1.5)
+    assert (score.signal / estimated.signal) ** 0.5 == pytest.approx(1, rel=0.05)  # the noise's sd
 
 
 def test_recovers_the_known_correlation_with_the_signal(field):
@@ -107,10 +107,12 @@ def test_grey_scale_does_not_matter_and_pixel_size_does(field):
 
 def test_noise_estimate_of_known_noise(field):
     signal, micrograph, _ = field
-    sd = pairs.estimate_noise_sd(micrograph, signal, pixel_size_a=PIXEL_A)
-    assert sd == pytest.approx(3, rel=0.02)
+    images = (micrograph, signal, micrograph)
+    unit = pairs.pair_score(*images, pixel_size_a=PIXEL_A, noise_sd=1)
+    estimated = pairs.pair_score(*images, pixel_size_a=PIXEL_A)
+    assert (unit.signal / estimated.signal) ** 0.5 == pytest.approx(3, rel=0.02)
     with pytest.raises(InputError, match="shares the micrograph's noise"):
-        pairs.estimate_noise_sd(micrograph, 2 * micrograph, pixel_size_a=PIXEL_A)
+        pairs.pair_score(micrograph, 2 * micrograph, micrograph, pixel_size_a=PIXEL_A)
 
 
 def test_bands_add_up_to_the_whole_and_find_a_band_limited_signal(rng):

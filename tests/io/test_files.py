@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from nt2c.io.files import atomic_path, is_temporary, remove_stale_temporaries
+from nt2c.io.files import atomic_path, remove_stale_temporaries
 from nt2c.io.inputs import find_inputs
 
 
@@ -16,8 +16,8 @@ def test_file_appears_only_at_the_end(tmp_path):
         temporary.write_bytes(b"half")
         assert not final.exists()
         assert temporary.parent == final.parent
-        assert is_temporary(temporary)
-        assert not is_temporary(final)
+        assert temporary.name.startswith(".")
+        assert temporary.name.endswith(".partial")
     assert final.read_bytes() == b"half"
     assert list(final.parent.iterdir()) == [final]
 

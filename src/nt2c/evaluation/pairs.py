@@ -91,7 +91,8 @@ def pair_score(
     pixel_size_a : float
         Pixel size in angstrom.
     noise_sd : float, optional
-        Standard deviation of the micrograph's noise in grey levels; `estimate_noise_sd` if absent.
+        Standard deviation of the micrograph's noise in grey levels; if absent, estimated as
+        sqrt(var(micrograph) - cov(micrograph, independent)) beyond the high-pass.
         It is only the unit of `recovered` and `signal`; their ratio does not depend on it.
 
     Raises
@@ -175,31 +176,6 @@ def pooled_fraction(scores: Sequence[PairScore | BandScore]) -> float:
     if not scores:
         raise InputError("no field to pool: give at least one")
     return sum(s.recovered for s in scores) / sum(s.signal for s in scores)
-
-
-def estimate_noise_sd(micrograph: Image, independent: Image, *, pixel_size_a: float) -> float:
-    """Estimate the micrograph's noise: sqrt(var(micrograph) - cov(micrograph, independent)).
-
-    Parameters
-    ----------
-    micrograph, independent : array, shape (y, x)
-        Two exposures with the same signal on the same grey scale and independent noise.
-    pixel_size_a : float
-        Pixel size in angstrom.
-
-    Returns
-    -------
-    float
-        Standard deviation in grey levels, beyond the high-pass.
-
-    Raises
-    ------
-    InputError
-        If shapes differ or the covariance exceeds the variance.
-    """
-    same_shape(micrograph=micrograph, independent=independent)
-    raw, f = _inner(micrograph, pixel_size_a), _inner(independent, pixel_size_a)
-    return float(np.sqrt(_noise_variance(raw, f)))
 
 
 def _noise_variance(raw: Float64, f: Float64) -> float:

@@ -45,12 +45,6 @@ def atomic_path(final: Path | str) -> Iterator[Path]:
         raise
 
 
-def is_temporary(path: Path | str) -> bool:
-    """Tell whether `path` is named like an unfinished file of `atomic_path`."""
-    name = Path(path).name
-    return name.startswith(".") and name.endswith(TEMPORARY_SUFFIX)
-
-
 def remove_stale_temporaries(folder: Path | str) -> list[Path]:
     """Remove what killed processes left in `folder`; return the removed paths.
 
