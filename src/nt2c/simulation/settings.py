@@ -50,7 +50,9 @@ class ImagingSettings(Settings):
     semi_angle_mrad: float = Field(0.03, ge=0)
     dose_e_per_a2: AboveZero = (20.0, 70.0)
     ice_thickness_a: AboveZero = (200.0, 1000.0)
-    ice_gain: FromZero = Field((0.3, 1.5), description="amplitude of the ice noise")
+    ice_gain: FromZero = Field(
+        (0.05, 0.4), description="amplitude of the ice noise; real and other simulated ice are 0.3"
+    )
     contrast_gain: AboveZero = Field(
         (0.3, 2.0), description="log-uniform factor on the particles' contrast"
     )
