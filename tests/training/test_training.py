@@ -62,8 +62,9 @@ def test_pairs_are_in_units_of_the_noise() -> None:
     recipe = tiny_recipe()
     pairs = PairSource(recipe.simulation, recipe.pairs, 5, CPU).fields(0, 4)
     residual = (pairs.noisy - pairs.clean).std((-3, -2, -1))
-    # Shot noise is 1 by definition; ice and background add to it.
-    assert ((residual > 0.8) & (residual < 1.6)).all()
+    # The level is measured near Nyquist: what ice adds there is missing elsewhere, where what the
+    # detector blurs less is added.
+    assert ((residual > 0.7) & (residual < 1.6)).all()
 
 
 def test_resumed_run_equals_the_uninterrupted_one(tmp_path: Path) -> None:
@@ -110,7 +111,16 @@ def test_training_lowers_the_loss(tmp_path: Path) -> None:
     assert loss(model.network) < 0.85 * loss(blank)
     record = read_records(tmp_path / LOG)[-1]
     assert 0.1 < record["validation_correlation2"] <= 1
-    assert 0 <= record["validation_empty_variance"] < 1
+
+
+def test_validation_tells_noise_from_signal() -> None:
+    task = DenoisingTask(tiny_recipe(), CPU, None)
+    nothing = torch.nn.Identity()
+    nothing.forward = torch.zeros_like  # type: ignore[assignment]
+    passed, removed = task.validate(torch.nn.Identity(), 0), task.validate(nothing, 0)
+    assert 0.5 < passed["validation_empty_variance"] < 2  # in units of the noise
+    assert removed["validation_empty_variance"] == 0
+    assert 0 < passed["validation_correlation2"] < 1
 
 
 def test_only_the_network_runs_in_mixed_precision(tmp_path: Path) -> None:
