@@ -61,11 +61,11 @@ class DenoisingTask:
         """Held-out fields, each with particles or each without anything but ice."""
         recipe = self._recipe
         specimen = recipe.simulation.specimen.model_copy(update={"empty": 1.0 - particles})
-        nothing = {} if particles else {"contamination": 0.0, "carbon": 0.0, "texture": 0.0}
+        bare = {"contamination": 0.0, "carbon": 0.0, "texture": 0.0, "gradient": 0.0}
         simulation = recipe.simulation.model_copy(
             update={
                 "specimen": specimen,
-                "imaging": recipe.simulation.imaging.model_copy(update=nothing),
+                "imaging": recipe.simulation.imaging.model_copy(update={} if particles else bare),
                 "shape": tuple(n // self._stride * self._stride for n in recipe.simulation.shape),
             }
         )
