@@ -211,6 +211,6 @@ def rasterize(
         volume.index_add_(0, flat[inside], (weight * assembly.weights_v_a3)[inside])
     k = torch.fft.fftfreq(box, voxel_size_a)
     gain = torch.exp(-2 * (math.pi * blur_a * k) ** 2)
-    transfer = gain[:, None, None] * gain[:, None] * gain[: box // 2 + 1].abs()
+    transfer = gain[:, None, None] * gain[:, None] * gain[: box // 2 + 1]
     spectrum = torch.fft.rfftn(volume.reshape(box, box, box)) * transfer
     return torch.fft.irfftn(spectrum, s=(box, box, box)) / voxel_size_a**3

@@ -23,7 +23,7 @@ TEXTURE_REFERENCE_A = 40.0
 
 
 def _interpolate(values: tuple[float, ...], fraction: Tensor) -> Tensor:
-    """Piecewise linear through `_FRACTIONS`; constant beyond Nyquist."""
+    """Piecewise linear through values at `_FRACTIONS`, evenly spaced; constant beyond Nyquist."""
     table = torch.tensor(values, device=fraction.device, dtype=fraction.dtype)
     position = (fraction * (len(values) - 1)).clamp(0, len(values) - 1 - 1e-4)
     low = position.long()

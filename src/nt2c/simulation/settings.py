@@ -51,7 +51,7 @@ class ImagingSettings(Settings):
     dose_e_per_a2: AboveZero = (20.0, 70.0)
     ice_thickness_a: AboveZero = (200.0, 1000.0)
     ice_gain: FromZero = Field(
-        (0.05, 0.4), description="amplitude of the ice noise; real and other simulated ice are 0.3"
+        (0.05, 0.4), description="amplitude of the ice noise; 1 is `physics.ice_power`"
     )
     contrast_gain: AboveZero = Field(
         (0.3, 2.0), description="log-uniform factor on the particles' contrast"
