@@ -7,7 +7,9 @@ from beartype import BeartypeConf, beartype
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
-CHECKED = [f"nt2c.{stage}" for stage in ("imaging", "simulation", "models", "inference", "report")]
+CHECKED = [
+    f"nt2c.{stage}" for stage in ("imaging", "simulation", "noise", "models", "inference", "report")
+]
 
 _checked = beartype(conf=BeartypeConf(is_pep484_tower=True))  # an int will do for a float
 

@@ -1,6 +1,7 @@
 """Denoise one micrograph: crop in Fourier space, scale, network, restore, pad back."""
 
 import math
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Literal
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from nt2c.core.errors import InputError, SettingsError
 from nt2c.imaging.fourier import resampled_shape, resize, resize_mirrored
-from nt2c.imaging.scale import fit_scaling, outlier_limits
+from nt2c.imaging.scale import Scaling, fit_scaling, outlier_limits
 from nt2c.inference.device import choose_device, has_fast_bf16
 from nt2c.inference.network import BF16_TOLERANCE, bf16_deviation, run_network
 from nt2c.io.weights import read_weights
@@ -50,6 +51,39 @@ def load_model(name_or_path: str | Path = BUNDLED) -> DenoiserModel:
             "file; `nt2c models` lists the bundled ones, or give the path of a model file"
         )
     return DenoiserModel.from_tensors(*read_weights(path), where=str(path))
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A micrograph at the working pixel size: `scaled` (y, x) in units of its noise.
+
+    `scaling` leads back to grey values less `centre`, the median that was taken off.
+    """
+
+    scaled: Tensor
+    scaling: Scaling
+    centre: Tensor
+
+
+def prepare(
+    image: ArrayLike | Tensor, pixel_size_a: float, working_pixel_size_a: float
+) -> Prepared:
+    """Clip outliers, resample to the working pixel size and scale to units of the noise.
+
+    Parameters
+    ----------
+    image : array
+        Raw micrograph (y, x). It is not changed.
+    pixel_size_a, working_pixel_size_a : float
+        Its pixel size, and that of the result, in angstrom.
+
+    Raises
+    ------
+    InputError
+        The image is not two-dimensional, too small, holds values that are not finite, or is
+        constant.
+    """
+    return _prepare(_as_tensor(image), pixel_size_a, working_pixel_size_a)
 
 
 class Denoiser:
@@ -127,27 +161,20 @@ class Denoiser:
         InputError
             The image cannot be denoised.
         """
-        raw = _as_tensor(image)
-        shape = (raw.shape[0], raw.shape[1])
-        working = resampled_shape(shape, pixel_size_a, self.pixel_size_a)
-        if min(working) < _SMALLEST_PX:
-            raise InputError(
-                f"{shape[0]} x {shape[1]} pixels of {pixel_size_a:g} A are too small: less than "
-                f"{_SMALLEST_PX} pixels of {self.pixel_size_a:g} A, at which the model works"
-            )
         with torch.inference_mode():
-            small, centre = _crop(raw.to(self.device), working)
+            raw = _as_tensor(image)
+            shape = (raw.shape[0], raw.shape[1])
+            prepared = _prepare(raw.to(self.device), pixel_size_a, self.pixel_size_a)
             del raw
-            scaling = fit_scaling(small, self.pixel_size_a, 2 * pixel_size_a)
-            if not float(scaling.sigma) > 0:
-                raise InputError("is constant or holds no noise: nothing to denoise")
-            estimate = self._run(scaling.apply(small))
-            restored = scaling.invert(estimate, background=self._keep_background) + centre
+            estimate = self.estimate(prepared.scaled)
+            restored = prepared.scaling.invert(estimate, background=self._keep_background)
             return np.asarray(
-                resize_mirrored(restored, output_shape or shape).cpu().numpy(), np.float32
+                resize_mirrored(restored + prepared.centre, output_shape or shape).cpu().numpy(),
+                np.float32,
             )
 
-    def _run(self, scaled: Tensor) -> Tensor:
+    def estimate(self, scaled: Float32[Tensor, "y x"]) -> Float32[Tensor, "y x"]:
+        """Run the network on what `prepare` gave: the signal, in units of the noise."""
         if self.precision is None:
             self.deviation = bf16_deviation(self._network, scaled)
             self.precision = "bf16" if self.deviation < BF16_TOLERANCE else "fp32"
@@ -223,6 +250,21 @@ def _as_tensor(image: ArrayLike | Tensor) -> Float32[Tensor, "y x"]:
     if not all(math.isfinite(limit) for limit in map(float, raw.aminmax())):
         raise InputError("holds values that are not finite (NaN or infinity); repair the file")
     return raw
+
+
+def _prepare(raw: Tensor, pixel_size_a: float, working_pixel_size_a: float) -> Prepared:
+    shape = (raw.shape[0], raw.shape[1])
+    working = resampled_shape(shape, pixel_size_a, working_pixel_size_a)
+    if min(working) < _SMALLEST_PX:
+        raise InputError(
+            f"{shape[0]} x {shape[1]} pixels of {pixel_size_a:g} A are too small: less than "
+            f"{_SMALLEST_PX} pixels of {working_pixel_size_a:g} A, at which the model works"
+        )
+    small, centre = _crop(raw, working)
+    scaling = fit_scaling(small, working_pixel_size_a, 2 * pixel_size_a)
+    if not float(scaling.sigma) > 0:
+        raise InputError("is constant or holds no noise: nothing to denoise")
+    return Prepared(scaling.apply(small), scaling, centre)
 
 
 def _crop(raw: Tensor, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:

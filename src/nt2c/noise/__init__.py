@@ -1,0 +1,1 @@
+"""The noise of real micrographs: found, measured, modelled, transferred."""
