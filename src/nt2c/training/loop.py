@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,17 @@ class Task(Protocol):
         """Figures of the averaged network, for the log."""
 
 
+@runtime_checkable
+class TaskWithState(Task, Protocol):
+    """A task that trains or keeps something besides the network, such as a critic."""
+
+    def state(self) -> Mapping[str, Tensor]:
+        """What the checkpoint must hold for the task to continue."""
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Continue from the tensors that `state` gave."""
+
+
 def learning_rate(settings: OptimizerSettings, step: int) -> float:
     """Linear warm-up, then half a cosine down to 1 % of the peak."""
     if step < settings.warmup_steps:
@@ -37,13 +48,40 @@ def learning_rate(settings: OptimizerSettings, step: int) -> float:
     return settings.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
+def with_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Put `prefix` before every name."""
+    return {prefix + name: tensor for name, tensor in tensors.items()}
+
+
+def part_of(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Take the tensors whose names start with `prefix`, which is cut off."""
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """State of an optimizer (not its settings), named "INDEX.NAME"."""
+    states = optimizer.state_dict()["state"]
+    return {f"{index}.{k}": v for index, state in states.items() for k, v in state.items()}
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Continue from the tensors that `optimizer_tensors` gave."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        index, name = key.split(".")
+        state.setdefault(int(index), {})[name] = value
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
 def _pack(
-    network: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer
+    network: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer, task: Task
 ) -> dict[str, Tensor]:
-    tensors = {f"network.{k}": v for k, v in network.state_dict().items()}
-    tensors |= {f"average.{k}": v for k, v in average.state_dict().items()}
-    for index, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{index}.{k}": v for k, v in state.items()}
+    tensors = with_prefix("network.", network.state_dict())
+    tensors |= with_prefix("average.", average.state_dict())
+    tensors |= with_prefix("optimizer.", optimizer_tensors(optimizer))
+    if isinstance(task, TaskWithState):
+        tensors |= with_prefix("task.", task.state())
     return tensors
 
 
@@ -52,18 +90,13 @@ def _unpack(
     network: nn.Module,
     average: nn.Module,
     optimizer: torch.optim.Optimizer,
+    task: Task,
 ) -> None:
-    def part(prefix: str) -> dict[str, Tensor]:
-        return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-    network.load_state_dict(part("network."))
-    average.load_state_dict(part("average."))
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in part("optimizer.").items():
-        index, name = key.split(".")
-        state.setdefault(int(index), {})[name] = value
-    groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": state, "param_groups": groups})
+    network.load_state_dict(part_of("network.", tensors))
+    average.load_state_dict(part_of("average.", tensors))
+    load_optimizer(optimizer, part_of("optimizer.", tensors))
+    if isinstance(task, TaskWithState):
+        task.restore(part_of("task.", tensors))
 
 
 def train(
@@ -83,7 +116,8 @@ def train(
     network : nn.Module
         Trained in place.
     task : Task
-        Gives the loss of a step and the validation figures.
+        Gives the loss of a step and the validation figures; its state, if it has one, is kept
+        in the checkpoint.
     settings : OptimizerSettings
         Steps, rates, intervals.
     folder : Path
@@ -110,7 +144,10 @@ def train(
         raise SettingsError("training runs in one process; start it without a launcher")
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(
-        network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
+        network.parameters(),
+        settings.learning_rate,
+        betas=settings.betas,
+        weight_decay=settings.weight_decay,
     )
     network, optimizer = accelerator.prepare(network, optimizer)
     plain = accelerator.unwrap_model(network)
@@ -118,7 +155,7 @@ def train(
         plain, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(settings.ema_decay)
     )
     folder.mkdir(parents=True, exist_ok=True)
-    done = _resume(folder, fingerprint, plain, average, optimizer)
+    done = _resume(folder, fingerprint, plain, average, optimizer, task)
 
     def forward(image: Tensor) -> Tensor:
         # The network alone runs in mixed precision: batches are made in float32.
@@ -154,7 +191,7 @@ def train(
             )
             losses.clear()
         if last or time.monotonic() - saved > 60 * settings.checkpoint_minutes:
-            state = _pack(plain, average, optimizer)
+            state = _pack(plain, average, optimizer, task)
             write_weights(folder / CHECKPOINT, state, {"step": now, "run": dict(fingerprint)})
             saved = time.monotonic()
     return average.module.eval()
@@ -166,6 +203,7 @@ def _resume(
     network: nn.Module,
     average: nn.Module,
     optimizer: torch.optim.Optimizer,
+    task: Task,
 ) -> int:
     """Load the checkpoint of `folder`, if any, and return the number of steps done."""
     if not (folder / CHECKPOINT).exists():
@@ -178,7 +216,7 @@ def _resume(
             f"{folder}: holds a training run with other settings; choose another folder, or "
             "delete it to start again"
         )
-    _unpack(tensors, network, average, optimizer)
+    _unpack(tensors, network, average, optimizer, task)
     done = int(metadata["step"])
     if (folder / LOG).exists():
         kept = [r for r in read_records(folder / LOG) if r["step"] <= done]

@@ -1,6 +1,6 @@
 """Settings of a training run: one recipe file describes it whole."""
 
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
@@ -14,6 +14,9 @@ class OptimizerSettings(Settings):
 
     steps: int = Field(20000, ge=1)
     learning_rate: float = Field(1e-3, gt=0)
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = Field(
+        (0.9, 0.999), description="decay of Adam's running mean and mean square of the gradient"
+    )
     warmup_steps: int = Field(300, ge=0)
     weight_decay: float = Field(1e-4, ge=0)
     clip_norm: float = Field(1.0, gt=0)
