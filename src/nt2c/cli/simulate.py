@@ -37,7 +37,6 @@ DEFAULTS = SimulationSettings(
 )
 """A present-day data set; training draws from wider ranges."""
 
-_MAPS = (".mrc", ".map", ".ccp4")
 _LOG = "metadata.jsonl"
 _LEAST_SIDE_PX = 64
 
@@ -266,6 +265,7 @@ def _prepare(folder: Path, overwrite: bool) -> None:
 def _bank(settings: SimulationSettings, seed: int, structures: Sequence[Path]) -> "list[Species]":
     """Project the particles that the micrographs are filled with."""
     from nt2c.core.random import stream
+    from nt2c.pipeline.specimen import species_from_file
     from nt2c.simulation.bank import procedural_bank
 
     specimen, pixel_a = settings.specimen, settings.pixel_size_a
@@ -275,22 +275,9 @@ def _bank(settings: SimulationSettings, seed: int, structures: Sequence[Path]) -
             specimen.species, pixel_a, specimen.views, specimen.diameter_a, generator
         )
     return [
-        _known_species(path, pixel_a, specimen.views, seed, index)
+        species_from_file(path, pixel_a, specimen.views, stream(seed, "simulate particles", index))
         for index, path in enumerate(structures)
     ]
-
-
-def _known_species(path: Path, pixel_a: float, views: int, seed: int, index: int) -> "Species":
-    from nt2c.core.random import stream
-    from nt2c.io.structures import read_map, read_structure
-    from nt2c.simulation.species import map_species, structure_species
-
-    generator = stream(seed, "simulate particles", index)
-    ending = path.with_suffix("").suffix if path.suffix in (".gz", ".bz2") else path.suffix
-    if ending.lower() in _MAPS:
-        density, density_pixel_a = read_map(path)
-        return map_species(density, density_pixel_a, pixel_a, views, generator, name=path.name)
-    return structure_species(read_structure(path), pixel_a, views, generator, name=path.name)
 
 
 def _write_images(
