@@ -1,5 +1,6 @@
 """Pictures and the page."""
 
+import dataclasses
 import re
 
 import imagecodecs
@@ -8,7 +9,15 @@ import pytest
 import torch
 
 from nt2c.report.figures import Panel, grey_limits, png, save_validation, shrink, strip
-from nt2c.report.html import EXTRACT_FROM_RAW, Comparison, Page, Table, render, write_page
+from nt2c.report.html import (
+    EXTRACT_FROM_RAW,
+    Comparison,
+    Page,
+    Section,
+    Table,
+    render,
+    write_page,
+)
 
 
 def decode(data):
@@ -106,6 +115,17 @@ def test_page_says_everything_and_escapes(page):
         assert text in html
     assert html.count('class="emphasis"') == 1
     assert html.index('class="emphasis"') > html.index("<td>raw</td>")
+
+
+def test_sections_come_before_the_micrographs(page):
+    picture = png(np.zeros((8, 9), np.float32), (0, 1))
+    table = Table(["", "ratio"], [["spectrum", "1.02"]], note="per ring")
+    section = Section("noise < 3 %", "What is left.", [("windows", picture)], table)
+    html = render(dataclasses.replace(page, sections=[section]))
+    for text in ("noise &lt; 3 %", "What is left.", 'alt="windows"', "1.02", "per ring"):
+        assert text in html
+    assert html.index("noise &lt;") < html.index("<h2>field")
+    assert html.startswith("<!doctype html>")
 
 
 def test_page_is_written_whole(page, tmp_path):

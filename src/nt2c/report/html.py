@@ -59,6 +59,26 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Section:
+    """A heading with a sentence, pictures in a row and a table, each if there is one.
+
+    Attributes
+    ----------
+    title, text : str
+        Heading, and what is to be seen.
+    pictures : sequence of (str, bytes)
+        Titles and PNG files.
+    table : Table, optional
+        Below the pictures.
+    """
+
+    title: str
+    text: str = ""
+    pictures: Sequence[tuple[str, bytes]] = ()
+    table: Table | None = None
+
+
+@dataclass(frozen=True)
 class Page:
     """What a page says.
 
@@ -74,6 +94,8 @@ class Page:
         Micrographs.
     details : sequence of str
         How it was made, one line each.
+    sections : sequence of Section
+        What comes between the table and the micrographs.
     """
 
     title: str
@@ -81,6 +103,7 @@ class Page:
     table: Table
     comparisons: Sequence[Comparison]
     details: Sequence[str] = ()
+    sections: Sequence[Section] = ()
 
 
 def write_page(path: Path | str, page: Page) -> None:
