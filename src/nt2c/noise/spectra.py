@@ -1,0 +1,139 @@
+"""Spectrum and autocovariance of noise seen through small windows, and fields drawn from them."""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+_WINDOWS_AT_ONCE = 256
+_ITERATIONS = 100
+_REACH = 4  # longest lag kept, in sides of a window
+_LEAST_POWER = 1e-6  # of the mean: keeps divisions finite
+
+
+def sine_taper(size: int, device: torch.device | str = "cpu") -> Float[Tensor, " size"]:
+    """Half a period of a sine, mean square 1: little leakage at little loss of resolution."""
+    index = torch.arange(size, device=device)
+    return math.sqrt(2) * torch.sin(math.pi * (index + 0.5) / size)
+
+
+def power_spectra(windows: Float[Tensor, "n y x"]) -> Float[Tensor, "n y h"]:
+    """Periodogram of each window after a sine taper.
+
+    Parameters
+    ----------
+    windows : Tensor
+        Noise, axes (n, y, x); its mean counts as power at zero frequency.
+
+    Returns
+    -------
+    Tensor
+        Power on the half plane of `torch.fft.rfft2`; white noise of variance v has v everywhere.
+    """
+    height, width = windows.shape[-2:]
+    taper_y, taper_x = (sine_taper(size, windows.device) for size in (height, width))
+    spectra = torch.fft.rfft2(windows * taper_y[:, None] * taper_x)
+    return spectra.abs().square() / (height * width)
+
+
+def _embed(lags: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Put lags in the order of the FFT on another grid; what lies beyond it is folded back."""
+    for dim, size in ((-2, shape[0]), (-1, shape[1])):
+        old = lags.shape[dim]
+        lag = torch.arange(old, device=lags.device)
+        lag = torch.where(lag < (old + 1) // 2, lag, lag - old)
+        grid = list(lags.shape)
+        grid[dim] = size
+        lags = lags.new_zeros(grid).index_add_(dim, lag.remainder(size), lags)
+    return lags
+
+
+def _bohman(reach: int, grid: int, device: torch.device) -> Float[Tensor, " grid"]:
+    """Lag window that falls from 1 to 0 at `reach` and keeps a covariance positive definite.
+
+    It is the autocorrelation of a sine taper of length `reach` (Bohman 1961), at the lags of an
+    FFT of `grid` points.
+    """
+    lag = torch.fft.fftfreq(grid, 1 / grid, device=device).abs() / reach
+    lag = lag.clamp(max=1)
+    return (1 - lag) * torch.cos(math.pi * lag) + torch.sin(math.pi * lag) / math.pi
+
+
+def _mean_tapered_lags(windows: Tensor) -> Tensor:
+    """Mean autocorrelation of the tapered windows: lags of an FFT of 2 s points."""
+    size = windows.shape[-1]
+    taper = sine_taper(size, windows.device)
+    total = torch.zeros(2 * size, size + 1, device=windows.device)
+    for part in windows.split(_WINDOWS_AT_ONCE):
+        padded = torch.fft.rfft2(part * taper[:, None] * taper, s=(2 * size, 2 * size))
+        total += padded.abs().square().sum(0)
+    return torch.fft.irfft2(total / (len(windows) * size**2))
+
+
+def fit_covariance(windows: Float[Tensor, "n s s"]) -> Float[Tensor, "m m"]:
+    """Autocovariance of the stationary field that the windows are most likely cut from.
+
+    The spectrum S of the field is seen through the taper as K S, with K the convolution with the
+    taper's spectral window. S >= 0 is found from the mean periodogram P by maximising the
+    likelihood of Whittle (1953), sum of -log(K S) - P / (K S), with the multiplicative steps of
+    Fevotte, Bertin & Durrieu (2009, eq. 2.17, exponent 1/2), starting at P. What the taper smears
+    is thus put back where it was: steep ends and lines stay narrow.
+
+    Parameters
+    ----------
+    windows : Tensor
+        Noise of mean 0, axes (n, y, x), squares of side s.
+
+    Returns
+    -------
+    Tensor
+        Autocovariance in the order of the FFT, m = 8 s, at lags from -4 s to 4 s - 1; zero at 4 s,
+        1 at lag 0, and positive definite on any larger grid.
+    """
+    size = windows.shape[-1]
+    grid = 2 * _REACH * size
+    seen = torch.fft.rfft2(_embed(_mean_tapered_lags(windows), (grid, grid))).real
+    seen = seen.clamp(min=_LEAST_POWER * float(seen.mean()))
+    kept_1d = _bohman(_REACH * size, grid, windows.device)
+    kept = kept_1d[:, None] * kept_1d
+    tapered_1d = _bohman(size, grid, windows.device)
+    seen_lags = kept * tapered_1d[:, None] * tapered_1d
+
+    def smear(power: Tensor) -> Tensor:
+        return torch.fft.rfft2(torch.fft.irfft2(power) * seen_lags).real
+
+    power = seen
+    for _ in range(_ITERATIONS):
+        expected = smear(power)
+        power = power * torch.sqrt(smear(seen / expected.square()) / smear(1 / expected))
+    covariance = torch.fft.irfft2(power) * kept
+    return covariance / covariance[0, 0]
+
+
+def gaussian_field(
+    covariance: Float[Tensor, "m m"], shape: tuple[int, int, int], generator: torch.Generator
+) -> Float[Tensor, "n y x"]:
+    """Draw Gaussian fields (n, y, x) of mean 0 with a given autocovariance.
+
+    The fields are cut from larger ones, periodic on their own grid, such that no two pixels kept
+    are related around the edge: neither period nor seam, whatever the shape.
+
+    Parameters
+    ----------
+    covariance : Tensor
+        As `fit_covariance` gives it.
+    shape : tuple of int
+        Number and size (n, y, x).
+    generator : torch.Generator
+        Its device is where the fields live.
+    """
+    reach = covariance.shape[-1] // 2
+    # A multiple of 32 keeps the transforms fast.
+    large = [32 * math.ceil((size + reach) / 32) for size in shape[1:]]
+    device = generator.device
+    lags = _embed(covariance.to(device), (large[0], large[1]))
+    gain = torch.fft.rfft2(lags).real.clamp(min=0).sqrt()
+    white = torch.randn((shape[0], *large), generator=generator, device=device)
+    fields = torch.fft.irfft2(torch.fft.rfft2(white) * gain, s=large)
+    return fields[:, : shape[1], : shape[2]].contiguous()
