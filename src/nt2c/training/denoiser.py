@@ -1,49 +1,97 @@
-"""Training of a denoiser on simulated pairs."""
+"""Training of a denoiser on pairs, and on real micrographs where they are given."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
+from nt2c.core.errors import SettingsError
 from nt2c.core.random import stream
 from nt2c.models.denoiser import DenoiserModel
 from nt2c.models.unet import UNet
+from nt2c.training.digest import digest
 from nt2c.training.loop import Network, train
-from nt2c.training.pairs import Pairs, PairSource
+from nt2c.training.pairs import Pairs, PairSource, Source
+from nt2c.training.recorrupted import RealCrops
 from nt2c.training.settings import Recipe
 
 Picture = Callable[[int, Tensor, Tensor, Tensor], None]
 
 
 class DenoisingTask:
-    """Relative squared error against the clean signal; validation on held-out fields."""
+    """Relative squared error against the clean signal; validation on held-out fields.
 
-    def __init__(self, recipe: Recipe, device: torch.device, picture: Picture | None) -> None:
-        self._source = PairSource(recipe.simulation, recipe.pairs, recipe.seed, device)
+    Parameters
+    ----------
+    recipe : Recipe
+        Simulation, weights of the losses and sizes.
+    device : torch.device
+        Where the network runs.
+    picture : callable, optional
+        As for `train_denoiser`.
+    source : Source, optional
+        Of the pairs; by default the simulation of the recipe.
+    real : RealCrops, optional
+        Recorrupted real micrographs, as `recipe.recorrupted` weighs them.
+    windows : Tensor, optional
+        Held-out particle-free windows of real micrographs (n, s, s).
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        device: torch.device,
+        picture: Picture | None = None,
+        *,
+        source: Source | None = None,
+        real: RealCrops | None = None,
+        windows: Tensor | None = None,
+    ) -> None:
         self._recipe = recipe
-        self._device = device
+        self._source: Source = source or PairSource(
+            recipe.simulation, recipe.pairs, recipe.seed, device
+        )
         self._picture = picture
+        self._real = real
+        self._windows = None if windows is None else windows.to(device)
         self._stride = 2 ** len(recipe.network.widths)
         self._held_out: tuple[Pairs, Pairs] | None = None
 
     def loss(self, network: Network, step: int) -> Tensor:
         """Mean over the crops of squared error / (power of the target + floor).
 
-        Faint crops count as much as strong ones, and empty ones most.
+        Faint crops count as much as strong ones, and empty ones most. The squared error of
+        recorrupted real crops is added with its weight.
         """
         pairs = self._source.batch(step)
-        noisy = pairs.noisy.contiguous(memory_format=torch.channels_last)
-        error = (network(noisy) - pairs.clean).square().mean((-3, -2, -1))
-        power = pairs.clean.square().mean((-3, -2, -1))
+        if self._real is None:
+            output = network(pairs.noisy.contiguous(memory_format=torch.channels_last))
+            return self._relative_error(output, pairs.clean)
+        real = self._real.batch(step)
+        both = torch.cat([pairs.noisy, real.noisy])
+        output = network(both.contiguous(memory_format=torch.channels_last))
+        own, other = output.split([len(pairs.noisy), len(real.noisy)])
+        recorrupted = (other - real.clean).square().mean()
+        return (
+            self._relative_error(own, pairs.clean) + self._recipe.recorrupted.weight * recorrupted
+        )
+
+    def _relative_error(self, output: Tensor, clean: Tensor) -> Tensor:
+        error = (output - clean).square().mean((-3, -2, -1))
+        power = clean.square().mean((-3, -2, -1))
         return (error / (power + self._recipe.pairs.loss_floor)).mean()
 
     def validate(self, network: nn.Module, step: int) -> Mapping[str, float]:
         """Mean squared correlation with the target on held-out fields, and the mean variance that
-        is left of particle-free ice and counting noise, in units of the noise variance.
+        is left of particle-free noise, of the source and of real windows, in units of the noise.
         """
         if self._held_out is None:
-            self._held_out = self._fields(1), self._fields(0)
+            self._held_out = self._source.held_out(
+                self._recipe.pairs.validation_fields, self._stride
+            )
         pairs, empty = self._held_out
         with torch.no_grad():
             output, left = network(pairs.noisy), network(empty.noisy)
@@ -52,25 +100,31 @@ class DenoisingTask:
         output, clean = output.flatten(1), pairs.clean.flatten(1)
         covariance = (output * clean).mean(1) - output.mean(1) * clean.mean(1)
         quality = covariance.square() / (output.var(1) * clean.var(1))
-        return {
+        figures = {
             "validation_correlation2": float(quality.mean()),
             "validation_empty_variance": float(left.flatten(1).var(1).mean()),
         }
+        if self._windows is not None:
+            figures["validation_window_variance"] = left_in_windows(
+                network, self._windows, self._stride
+            )
+        return figures
 
-    def _fields(self, particles: int) -> Pairs:
-        """Held-out fields, each with particles or each without anything but ice."""
-        recipe = self._recipe
-        specimen = recipe.simulation.specimen.model_copy(update={"empty": 1.0 - particles})
-        bare = {"contamination": 0.0, "carbon": 0.0, "texture": 0.0, "gradient": 0.0}
-        simulation = recipe.simulation.model_copy(
-            update={
-                "specimen": specimen,
-                "imaging": recipe.simulation.imaging.model_copy(update={} if particles else bare),
-                "shape": tuple(n // self._stride * self._stride for n in recipe.simulation.shape),
-            }
-        )
-        source = PairSource(simulation, recipe.pairs, recipe.seed, self._device, "validation")
-        return source.fields(0, recipe.pairs.validation_fields)
+
+def left_in_windows(network: nn.Module, windows: Tensor, stride: int) -> float:
+    """Variance of the network's output over all pixels of noise windows (n, s, s) of any side."""
+    size = windows.shape[-1]
+    more = -size % stride
+    padded = functional.pad(windows[:, None], (0, more, 0, more), mode="reflect")
+    with torch.no_grad():
+        left = torch.cat([network(part)[..., :size, :size] for part in padded.split(64)])
+    return float(left.var())
+
+
+def training_device(device: str) -> torch.device:
+    """Device that `train_denoiser` makes batches on when told "auto", "cpu" or "cuda"."""
+    gpu = device != "cpu" and torch.cuda.is_available()
+    return torch.device("cuda" if gpu else "cpu")
 
 
 def train_denoiser(
@@ -80,13 +134,17 @@ def train_denoiser(
     device: str = "auto",
     picture: Picture | None = None,
     on_step: Callable[[int, float], None] | None = None,
+    source: Source | None = None,
+    start: DenoiserModel | None = None,
+    real: Sequence[Tensor] = (),
+    windows: Tensor | None = None,
 ) -> DenoiserModel:
     """Train the denoiser of a recipe; state is kept in `folder`, from where it resumes.
 
     Parameters
     ----------
     recipe : Recipe
-        Everything that the result depends on.
+        Everything that the result depends on, but for what is given below.
     folder : Path
         Receives the checkpoint and the log.
     device : str
@@ -95,17 +153,62 @@ def train_denoiser(
         Receives (step, noisy, output, clean) after each validation, images (n, y, x).
     on_step : callable, optional
         Receives (steps done, loss).
+    source : Source, optional
+        Of the pairs, on `training_device(device)`; by default the simulation of the recipe.
+    start : DenoiserModel, optional
+        Whose weights to start from; by default random ones.
+    real : sequence of Tensor
+        Micrographs (y, x) in units of the noise at the working pixel size, of any sizes; used when
+        `recipe.recorrupted.weight` is not 0.
+    windows : Tensor, optional
+        Held-out particle-free windows (n, s, s) of real micrographs, for validation.
+
+    Raises
+    ------
+    SettingsError
+        The model to start from has another network or pixel size, the folder holds another run, or
+        the device is not there.
+    InputError
+        No real micrograph is as large as a crop.
     """
-    gpu = device != "cpu" and torch.cuda.is_available()
-    where = torch.device("cuda" if gpu else "cpu")
+    where = training_device(device)
+    crops = None
+    if recipe.recorrupted.weight and real:
+        crops = RealCrops(real, recipe.pairs.crop_px, recipe.recorrupted, recipe.seed, where)
+    network = _first_network(recipe, start)
+    task = DenoisingTask(recipe, where, picture, source=source, real=crops, windows=windows)
+    given = dict(source.describe()) if source else {}
+    if start is not None:
+        given["start"] = digest(start.network.state_dict().values())
+    if crops is not None:
+        given["real"] = digest(real)
+    settings = recipe.model_dump(mode="json")
+    trained = train(
+        network, task, recipe.optimizer, folder, settings | given, device=device, on_step=on_step
+    )
+    metadata: dict[str, Any] = {"name": recipe.name, "seed": recipe.seed, "recipe": settings}
+    if given:
+        metadata["given"] = given
+    assert isinstance(trained, UNet)
+    return DenoiserModel(trained.cpu(), recipe.simulation.pixel_size_a, metadata)
+
+
+def _first_network(recipe: Recipe, start: DenoiserModel | None) -> UNet:
+    """Network with the weights of `start`, or with random ones of the recipe's seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(stream(recipe.seed, "initial weights").initial_seed()) % 2**63)
         network = UNet(recipe.network)
-    task = DenoisingTask(recipe, where, picture)
-    fingerprint = recipe.model_dump(mode="json")
-    trained = train(
-        network, task, recipe.optimizer, folder, fingerprint, device=device, on_step=on_step
-    )
-    metadata = {"name": recipe.name, "seed": recipe.seed, "recipe": fingerprint}
-    assert isinstance(trained, UNet)
-    return DenoiserModel(trained.cpu(), recipe.simulation.pixel_size_a, metadata)
+    if start is None:
+        return network
+    if start.network.settings != recipe.network:
+        raise SettingsError(
+            f"network: {recipe.network} is not that of the model to start from; use "
+            f"{start.network.settings}, or start from random weights"
+        )
+    if start.pixel_size_a != recipe.simulation.pixel_size_a:
+        raise SettingsError(
+            f"simulation.pixel_size_a: {recipe.simulation.pixel_size_a:g} is not that of the model "
+            f"to start from; use {start.pixel_size_a:g}, or start from random weights"
+        )
+    network.load_state_dict(start.network.state_dict())
+    return network

@@ -1,15 +1,18 @@
 """Training pairs made on the training device, without a data loader."""
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from nt2c.core.random import stream
-from nt2c.imaging.scale import clip_outliers, fit_scaling, slow_background
+from nt2c.imaging.scale import Scaling, clip_outliers, fit_scaling, slow_background
 from nt2c.simulation.bank import Species, procedural_bank
 from nt2c.simulation.micrograph import SimulatedBatch, simulate
 from nt2c.simulation.settings import SimulationSettings
+from nt2c.training.digest import digest
 from nt2c.training.settings import PairSettings
 
 
@@ -21,6 +24,27 @@ class Pairs:
     clean: Tensor
 
 
+class Source(Protocol):
+    """Where a denoiser's pairs come from. What it gives depends on its seed and the step alone."""
+
+    def batch(self, step: int) -> Pairs:
+        """Return the crops of a step."""
+
+    def held_out(self, count: int, stride: int) -> tuple[Pairs, Pairs]:
+        """Fields never trained on: `count` with particles and `count` with nothing but noise.
+
+        Their sides are multiples of `stride`.
+        """
+
+    def describe(self) -> Mapping[str, Any]:
+        """What the pairs depend on beyond the recipe, as JSON holds it; empty if nothing."""
+
+
+def scaled_truth(truth: Tensor, scaling: Scaling, pixel_size_a: float) -> Tensor:
+    """Noiseless image (n, y, x) without its slow part, in units of the noise."""
+    return (truth - slow_background(truth, pixel_size_a)) / scaling.sigma
+
+
 def scaled_pairs(batch: SimulatedBatch, pixel_size_a: float) -> Pairs:
     """Scale simulated micrographs as the denoiser will scale real ones.
 
@@ -30,16 +54,91 @@ def scaled_pairs(batch: SimulatedBatch, pixel_size_a: float) -> Pairs:
     """
     image = clip_outliers(batch.noisy)
     scaling = fit_scaling(image, pixel_size_a)
-    truth = batch.clean + batch.surroundings
-    target = (truth - slow_background(truth, pixel_size_a)) / scaling.sigma
+    target = scaled_truth(batch.clean + batch.surroundings, scaling, pixel_size_a)
     return Pairs(scaling.apply(image)[:, None], target[:, None])
 
 
+def held_out_simulation(
+    simulation: SimulationSettings, stride: int, *, particles: bool
+) -> SimulationSettings:
+    """Settings of fields that all hold particles, or that all hold nothing but ice."""
+    specimen = simulation.specimen.model_copy(update={"empty": 0.0 if particles else 1.0})
+    bare = {"contamination": 0.0, "carbon": 0.0, "texture": 0.0, "gradient": 0.0}
+    return simulation.model_copy(
+        update={
+            "specimen": specimen,
+            "imaging": simulation.imaging.model_copy(update={} if particles else bare),
+            "shape": tuple(n // stride * stride for n in simulation.shape),
+        }
+    )
+
+
+class CropPool:
+    """Batches of random crops from a rolling pool of fields.
+
+    Parameters
+    ----------
+    make : callable
+        Returns the `settings.fields` fields of a draw.
+    settings : PairSettings
+        Sizes of crops, batches and pool.
+    seed : int
+        Of the run.
+    role : str
+        Separates training from validation.
+    """
+
+    def __init__(
+        self, make: Callable[[int], Pairs], settings: PairSettings, seed: int, role: str
+    ) -> None:
+        self._make = make
+        self._settings = settings
+        self._seed = seed
+        self._role = role
+        self._fields: dict[int, Pairs] = {}
+
+    def batch(self, step: int) -> Pairs:
+        """Return the crops of a step: each from a random field of a pool that moves on."""
+        settings, size = self._settings, self._settings.crop_px
+        first = step // settings.steps_per_fields
+        wanted = range(first, first + -(-settings.pool // settings.fields))
+        self._fields = {n: f for n, f in self._fields.items() if n >= first}
+        for n in wanted:
+            if n not in self._fields:
+                self._fields[n] = self._make(n)
+        pool = list(self._fields.values())
+        generator = stream(self._seed, f"{self._role} crops", step)
+        draws = torch.rand(settings.batch, 6, generator=generator).tolist()
+        noisy, clean = [], []
+        for which, item, y, x, flip, turn in draws:
+            field = pool[int(which * len(pool))]
+            i = int(item * settings.fields)
+            pair = random_crop(
+                torch.stack([field.noisy[i], field.clean[i]]), size, (y, x, flip, turn)
+            )
+            noisy.append(pair[0])
+            clean.append(pair[1])
+        return Pairs(torch.stack(noisy), torch.stack(clean))
+
+
+def random_crop(image: Tensor, size: int, draws: tuple[float, float, float, float]) -> Tensor:
+    """Crop (..., y, x) to a square, turned by quarters and mirrored as four numbers in [0, 1) say.
+
+    They stand for y, x, mirroring and turning.
+    """
+    y, x, flip, turn = draws
+    top = int(y * (image.shape[-2] - size + 1))
+    left = int(x * (image.shape[-1] - size + 1))
+    crop = torch.rot90(image[..., top : top + size, left : left + size], int(4 * turn), (-2, -1))
+    return crop.flip(-1) if flip < 0.5 else crop
+
+
 class PairSource:
-    """Batches of random crops from a rolling pool of simulated fields.
+    """Crops of simulated micrographs with the simulator's noise.
 
     What a step sees depends on (seed, step) alone, so that a resumed run repeats the
-    uninterrupted one. `role` separates training from validation.
+    uninterrupted one. `role` separates training from validation. Of the draws of fields, a share
+    `known_share` shows the species `known`, the others procedural ones.
     """
 
     def __init__(
@@ -49,17 +148,25 @@ class PairSource:
         seed: int,
         device: torch.device,
         role: str = "train",
+        *,
+        known: Sequence[Species] = (),
+        known_share: float = 0.0,
     ) -> None:
         self._simulation = simulation
         self._settings = settings
         self._seed = seed
         self._device = device
         self._role = role
+        self._known = [on_device(species, device) for species in known]
+        self._known_share = known_share if known else 0.0
         self._species: dict[int, Species] = {}
-        self._fields: dict[int, Pairs] = {}
+        self._pool = CropPool(lambda n: self.fields(n, settings.fields), settings, seed, role)
 
     def _bank(self, draw: int) -> list[Species]:
         """Species of a draw: a window that moves on by one every `species_life` draws."""
+        chance = stream(self._seed, f"{self._role} known", draw)
+        if float(torch.rand((), generator=chance)) < self._known_share:
+            return self._known
         first = draw // self._settings.species_life
         wanted = range(first, first + self._simulation.specimen.species)
         self._species = {n: s for n, s in self._species.items() if n >= first}
@@ -77,41 +184,52 @@ class PairSource:
             specimen.diameter_a,
             stream(self._seed, f"{self._role} species", number),
         )[0]
-        return Species(drawn.projections.to(self._device), drawn.diameter_a, drawn.name)
+        return on_device(drawn, self._device)
 
-    def fields(self, draw: int, count: int) -> Pairs:
-        """Simulate and scale the `count` whole fields of a draw."""
-        batch = simulate(
+    def simulated(self, draw: int, count: int) -> SimulatedBatch:
+        """Simulate the `count` whole fields of a draw."""
+        return simulate(
             self._bank(draw),
             self._simulation,
             count,
             stream(self._seed, f"{self._role} placement", draw),
             stream(self._seed, f"{self._role} noise", draw, self._device),
         )
-        return scaled_pairs(batch, self._simulation.pixel_size_a)
+
+    def fields(self, draw: int, count: int) -> Pairs:
+        """Simulate and scale the `count` whole fields of a draw."""
+        return scaled_pairs(self.simulated(draw, count), self._simulation.pixel_size_a)
 
     def batch(self, step: int) -> Pairs:
-        """Return the crops of a step: each from a random field of a pool that moves on."""
-        settings, size = self._settings, self._settings.crop_px
-        first = step // settings.steps_per_fields
-        wanted = range(first, first + -(-settings.pool // settings.fields))
-        self._fields = {n: f for n, f in self._fields.items() if n >= first}
-        for n in wanted:
-            if n not in self._fields:
-                self._fields[n] = self.fields(n, settings.fields)
-        pool = list(self._fields.values())
-        generator = stream(self._seed, f"{self._role} crops", step)
-        draws = torch.rand(settings.batch, 6, generator=generator).tolist()
-        noisy, clean = [], []
-        for which, item, y, x, flip, turn in draws:
-            field = pool[int(which * len(pool))]
-            i = int(item * settings.fields)
-            top = int(y * (field.noisy.shape[-2] - size + 1))
-            left = int(x * (field.noisy.shape[-1] - size + 1))
-            window = (i, slice(None), slice(top, top + size), slice(left, left + size))
-            pair = torch.stack([field.noisy[window], field.clean[window]])
-            pair = torch.rot90(pair, int(4 * turn), (-2, -1))
-            pair = pair.flip(-1) if flip < 0.5 else pair
-            noisy.append(pair[0])
-            clean.append(pair[1])
-        return Pairs(torch.stack(noisy), torch.stack(clean))
+        """Return the crops of a step."""
+        return self._pool.batch(step)
+
+    def held_out(self, count: int, stride: int) -> tuple[Pairs, Pairs]:
+        """Fields with particles, and fields without anything but ice."""
+
+        def fields(particles: bool) -> Pairs:
+            settings = held_out_simulation(self._simulation, stride, particles=particles)
+            source = PairSource(
+                settings,
+                self._settings,
+                self._seed,
+                self._device,
+                "validation",
+                known=self._known,
+                known_share=self._known_share,
+            )
+            return source.fields(0, count)
+
+        return fields(True), fields(False)
+
+    def describe(self) -> Mapping[str, Any]:
+        """Species given and their share, if any."""
+        if not self._known:
+            return {}
+        names = {s.name: digest([s.projections]) for s in self._known}
+        return {"known": names, "known_share": self._known_share}
+
+
+def on_device(species: Species, device: torch.device) -> Species:
+    """The same species on a device."""
+    return Species(species.projections.to(device), species.diameter_a, species.name)

@@ -40,6 +40,21 @@ class PairSettings(Settings):
     validation_fields: int = Field(12, ge=1)
 
 
+class RecorruptedSettings(Settings):
+    """Share of the loss that real micrographs have, where they are given.
+
+    Recorrupted pairs need no clean image (Pang et al. 2021, Recorrupted-to-Recorrupted).
+    """
+
+    weight: float = Field(
+        0.0, ge=0, description="of the squared error of recorrupted pairs; 0: off"
+    )
+    strength: float = Field(
+        0.5, gt=0, description="standard deviation of the noise added, in that of the noise"
+    )
+    batch: int = Field(4, ge=1, description="real crops in a step")
+
+
 class Recipe(Settings):
     """A denoiser: what it sees, what it is, how it is trained."""
 
@@ -48,6 +63,7 @@ class Recipe(Settings):
     simulation: SimulationSettings = SimulationSettings()
     network: UNetSettings = UNetSettings()
     pairs: PairSettings = PairSettings()
+    recorrupted: RecorruptedSettings = RecorruptedSettings()
     optimizer: OptimizerSettings = OptimizerSettings()
 
     @model_validator(mode="after")

@@ -1,0 +1,316 @@
+"""Contrast-guided transfer: how strong the signal of real micrographs is, and pairs as strong.
+
+A transferred pair is y = k1 c + g n with a clean field c, noise n of unit variance, and the target
+k1 c. The published regression takes k1 from simulated pairs; the spectral estimate takes it from
+the real micrographs.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor
+
+from nt2c.core.errors import InputError
+from nt2c.core.settings import Settings
+from nt2c.imaging.fourier import radial_power
+from nt2c.simulation.settings import AboveZero, Limits, Share
+
+Estimator = Literal["spectral", "least_squares"]
+_REGRESSED_FIELDS = 16
+
+
+class TransferSettings(Settings):
+    """How clean fields and noise are weighted against each other."""
+
+    estimator: Estimator = Field(
+        "spectral", description="contrast of the real micrographs, or that of the simulator"
+    )
+    band_a: AboveZero = Field((12.0, 100.0), description="resolution at which power is compared")
+    clean_fields: int = Field(48, ge=2, description="simulated fields that give the clean power")
+    contrast_spread: float = Field(
+        0.2, ge=0, description="augmentation: standard deviation of the logarithm of k1"
+    )
+    gain_spread: float = Field(
+        0.05,
+        ge=0,
+        description="augmentation: standard deviation of the logarithm of the noise gain",
+    )
+    defocus_um: Limits | None = Field(
+        None, description="of the data set; None for that of the simulation"
+    )
+    structure_share: Share = Field(0.5, description="fields of the given structures, if any")
+    simulated_share: Share = Field(0.2, description="fields with the simulator's own noise")
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Weights of the clean field and of the noise, in units of the noise, and how they were found.
+
+    `k1` and `gain` are those of the chosen `estimator`. k1 belongs to whole fields: power knows
+    only the product of contrast squared and coverage, so that k1 holds for clean fields with the
+    coverage, particles and defocus of those it was measured with. `spread` is the standard
+    deviation of log k1 between micrographs, without what statistics and the variety of simulated
+    fields explain; `error` the relative standard error of `spectral`; `per_micrograph` its value
+    for each micrograph, 0 where nothing exceeds the noise. `least_squares` is (k1, g, b).
+    """
+
+    k1: float
+    gain: float
+    spread: float
+    estimator: Estimator
+    band_a: tuple[float, float]
+    window_px: int
+    spectral: float
+    error: float
+    per_micrograph: tuple[float, ...]
+    least_squares: tuple[float, float, float]
+
+    def to_record(self) -> dict[str, Any]:
+        """Return what JSON can hold."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> "Contrast":
+        """Return what `to_record` was made of."""
+        values: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in record.items()
+        }
+        return cls(**values)
+
+
+def transfer(
+    clean: Float[Tensor, "n y x"],
+    noise: Float[Tensor, "n y x"],
+    k1: float | Float[Tensor, " n"],
+    gain: float | Float[Tensor, " n"],
+) -> Float[Tensor, "n y x"]:
+    """Weighted sum k1 clean + gain noise, each weight one number or one per image."""
+
+    def weight(value: float | Tensor) -> Tensor:
+        return torch.as_tensor(value, dtype=clean.dtype, device=clean.device).reshape(-1, 1, 1)
+
+    return weight(k1) * clean + weight(gain) * noise
+
+
+def segments(
+    image: Float[Tensor, "y x"], size_px: int, step_px: int | None = None
+) -> Float[Tensor, "n s s"]:
+    """Squares of an image, by default such that they overlap by half (Welch 1967).
+
+    Raises
+    ------
+    InputError
+        The image is smaller than a square.
+    """
+    if min(image.shape) < size_px:
+        raise InputError(
+            f"a micrograph of {image.shape[0]} x {image.shape[1]} pixels is smaller than the noise "
+            f"windows of {size_px}: leave it out or extract smaller windows"
+        )
+    step = step_px or size_px // 2
+    return image.unfold(0, size_px, step).unfold(1, size_px, step).reshape(-1, size_px, size_px)
+
+
+def tapered_power(
+    squares: Float[Tensor, "n s s"], pixel_size_a: float
+) -> tuple[Float[Tensor, " bins"], Float[Tensor, " bins"]]:
+    """Mean radial power of squares under a Hann taper: frequency in 1/angstrom, and density.
+
+    Its expectation is linear in the spectrum of the field that the squares are cut from: what leaks
+    between rings does so in proportion. Power of squares of one size may thus be subtracted and
+    divided, however small they are.
+    """
+    size = squares.shape[-1]
+    line = torch.hann_window(size, periodic=True, device=squares.device)
+    taper = line[:, None] * line
+    taper = taper / taper.square().mean().sqrt()
+    centred = squares - squares.mean((-2, -1), keepdim=True)
+    frequency, power = radial_power(centred * taper, pixel_size_a)
+    return frequency, power.mean(0)
+
+
+def _in_band(frequency: Tensor, band_a: tuple[float, float]) -> Tensor:
+    band = (frequency >= 1 / band_a[1]) & (frequency <= 1 / band_a[0])
+    if not bool(band.any()):
+        raise InputError(
+            f"noise windows resolve no frequency between {band_a[1]:g} and {band_a[0]:g} A: widen "
+            "the band or extract larger windows"
+        )
+    return band
+
+
+def _ring_weights(clean: Tensor, noise: Tensor, frequency: Tensor, k1_squared: Tensor) -> Tensor:
+    """What a ring knows of k1 squared, but for a constant: modes ~ k, deviation ~ power."""
+    return frequency * clean / (k1_squared.clamp(min=0) * clean + noise).square()
+
+
+def _squared_contrast(
+    real: Tensor, noise: Tensor, clean: Tensor, frequency: Tensor, weights_of: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Weighted least squares of the excess on the clean power: k1 squared per row, and weights.
+
+    The weights follow from the model fitted to `weights_of`, not from the powers measured: rings
+    that are high by chance must not lose weight.
+    """
+    k1_squared = torch.zeros((), dtype=real.dtype, device=real.device)
+    for _ in range(4):
+        weights = _ring_weights(clean, noise, frequency, k1_squared)
+        k1_squared = ((weights_of - noise) * weights).sum() / (clean * weights).sum()
+    weights = _ring_weights(clean, noise, frequency, k1_squared)
+    return ((real - noise) * weights).sum(-1) / (clean * weights).sum(), weights
+
+
+def spectral_contrast(
+    real_power: Float[Tensor, " bins"],
+    noise_power: Float[Tensor, " bins"],
+    clean_power: Float[Tensor, " bins"],
+    frequency: Float[Tensor, " bins"],
+    band_a: tuple[float, float],
+) -> float:
+    """Contrast k1 of real micrographs: root of their excess of power over that of the clean field.
+
+    Parameters
+    ----------
+    real_power, noise_power, clean_power : Tensor
+        Mean radial power of the micrographs, of their noise windows and of clean fields, all from
+        `tapered_power` with squares of one size.
+    frequency : Tensor
+        Centres of the rings in 1/angstrom.
+    band_a : tuple of float
+        Finest and coarsest resolution in angstrom.
+
+    Raises
+    ------
+    InputError
+        The band holds no ring.
+
+    Notes
+    -----
+    k1^2 = sum_r w_r (R_r - N_r) / sum_r w_r C_r with w_r = k_r C_r / (k1^2 C_r + N_r)^2: rings
+    weighted by the inverse variance of their mean periodogram; 0 where nothing exceeds the noise.
+    """
+    band = _in_band(frequency, band_a)
+    real, noise, clean = (p[band] for p in (real_power, noise_power, clean_power))
+    squared, _ = _squared_contrast(real, noise, clean, frequency[band], real)
+    return math.sqrt(max(0.0, float(squared)))
+
+
+def least_squares_contrast(
+    noisy: Float[Tensor, "n y x"], clean: Float[Tensor, "n y x"], noise: Float[Tensor, "n y x"]
+) -> tuple[float, float, float]:
+    """Regression noisy ~ k1 clean + k2 (noise - mean) + b: k1, noise gain g, b.
+
+    Source: Li et al. 2022, doi 10.1093/bioinformatics/btac052. `noise` is drawn independently of
+    `noisy`, so that k2 is 0 but for chance and says nothing of the noise level; g is the standard
+    deviation of what k1 clean + b leaves.
+    """
+    target = noisy.flatten().double()
+    columns = torch.stack(
+        [clean.flatten(), noise.flatten() - noise.mean(), torch.ones_like(noise.flatten())]
+    ).double()
+    moments = columns @ columns.T
+    k1, _, b = torch.linalg.lstsq(moments, columns @ target).solution.tolist()
+    left = target - k1 * columns[0] - b
+    return k1, float(left.std()), b
+
+
+def _regress_simulated(
+    simulated: Tensor, clean: Tensor, windows: Tensor
+) -> tuple[float, float, float]:
+    """The published regression on squares of simulated fields, with windows in turn as noise."""
+    size = windows.shape[-1]
+
+    def squares(fields: Tensor) -> Tensor:
+        return torch.cat([segments(field, size, size) for field in fields[:_REGRESSED_FIELDS]])
+
+    noisy = squares(simulated)
+    beside = windows[torch.arange(len(noisy), device=windows.device) % len(windows)]
+    return least_squares_contrast(noisy, squares(clean), beside)
+
+
+def _relative_spread(squared: Tensor) -> float:
+    """Standard deviation of k1 in k1, from k1 squared of several fields."""
+    return float(squared.std() / squared.mean() / 2) if len(squared) > 1 else 0.0
+
+
+def estimate_contrast(
+    real: Sequence[Float[Tensor, "_ _"]],
+    windows: Float[Tensor, "n s s"],
+    clean: Float[Tensor, "m y x"],
+    simulated: Float[Tensor, "m y x"],
+    pixel_size_a: float,
+    settings: TransferSettings,
+) -> Contrast:
+    """Measure the contrast of real micrographs by both estimators.
+
+    Parameters
+    ----------
+    real : sequence of Tensor
+        Micrographs (y, x) in units of the noise.
+    windows : Tensor
+        Particle-free squares of them.
+    clean : Tensor
+        Simulated clean fields in units of the simulator's noise, drawn as those that are to be
+        weighted.
+    simulated : Tensor
+        The same fields with the simulator's noise.
+    pixel_size_a : float
+        Pixel size of all of them in angstrom.
+    settings : TransferSettings
+        Band and choice of the estimator.
+
+    Raises
+    ------
+    InputError
+        The micrographs hold no more power than their noise windows, or are smaller than those.
+    """
+    size = windows.shape[-1]
+    frequency, noise_power = tapered_power(windows, pixel_size_a)
+    band = _in_band(frequency, settings.band_a)
+
+    def power_of(fields: Sequence[Tensor] | Tensor) -> Tensor:
+        rows = [tapered_power(segments(field, size), pixel_size_a)[1] for field in fields]
+        return torch.stack(rows)[:, band]
+
+    power, each_clean = power_of(real), power_of(clean)
+    k, noise = frequency[band], noise_power[band]
+    mean_clean = each_clean.mean(0)
+    squared, weights = _squared_contrast(power, noise, mean_clean, k, power.mean(0))
+    mean = float(squared.mean())
+    if settings.estimator == "spectral" and not mean > 0:
+        raise InputError(
+            f"between {settings.band_a[1]:g} and {settings.band_a[0]:g} A the micrographs hold no "
+            "more power than their noise windows: either they show no particles, or the windows "
+            "do; look at the overlays of the extraction"
+        )
+    # A periodogram deviates by its own value in every mode: pi k dk area modes in a half ring.
+    k_step = float(frequency[1] - frequency[0])
+    area = sum(image.numel() for image in real) / len(real) * pixel_size_a**2
+    variance = (weights * power.mean(0)).square() / (math.pi * k * k_step * area)
+    chance = float(variance.sum().sqrt() / (mean_clean * weights).sum())
+    own = (each_clean * weights).sum(-1)
+    spread2 = _relative_spread(squared) ** 2 - _relative_spread(own) ** 2
+    spread2 -= (chance / mean / 2) ** 2 if mean > 0 else 0.0
+
+    regression = _regress_simulated(simulated, clean, windows)
+    spectral = math.sqrt(max(0.0, mean))
+    k1, gain = (
+        (spectral, float(windows.std())) if settings.estimator == "spectral" else regression[:2]
+    )
+    return Contrast(
+        k1=k1,
+        gain=gain,
+        spread=math.sqrt(max(0.0, spread2)),
+        estimator=settings.estimator,
+        band_a=settings.band_a,
+        window_px=size,
+        spectral=spectral,
+        error=_relative_spread(squared) / math.sqrt(len(squared)) if mean > 0 else 0.0,
+        per_micrograph=tuple(squared.clamp(min=0).sqrt().tolist()),
+        least_squares=regression,
+    )
