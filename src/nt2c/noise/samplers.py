@@ -1,6 +1,5 @@
 """Samplers of noise: one protocol, from white Gaussian noise to pieces of the real one."""
 
-import math
 from typing import Any, ClassVar, Protocol, Self
 
 import torch
@@ -8,10 +7,12 @@ from jaxtyping import Float, Float16
 from torch import Tensor
 
 from nt2c.core.errors import InputError
-from nt2c.noise.spectra import fit_covariance, gaussian_field
+from nt2c.imaging.fourier import apply_filter
+from nt2c.noise.quilt import blend_overlap, quilt
+from nt2c.noise.spectra import enlarged, fit_covariance, gaussian_field, power_on_grid
 
 LEAST_SIDE_PX = 8
-_OVERLAP = 0.25  # of the side of a window
+_GREATEST_GAIN = 2.0
 
 
 class NoiseSampler(Protocol):
@@ -33,7 +34,7 @@ class NoiseSampler(Protocol):
         ...
 
 
-def standardised(windows: Float[Tensor, "n s s"]) -> Float[Tensor, "n s s"]:
+def standardised(windows: Float[Tensor, "n y x"]) -> Float[Tensor, "n y x"]:
     """Bring a set of windows to mean 0 and variance 1, with one offset and gain for all.
 
     Raises
@@ -91,7 +92,7 @@ class ColouredNoise:
         self.covariance = covariance
 
     @classmethod
-    def fit(cls, windows: Float[Tensor, "n s s"]) -> Self:
+    def fit(cls, windows: Float[Tensor, "n y x"]) -> Self:
         """Measure the spectrum of the windows (n, y, x), squares.
 
         Raises
@@ -120,19 +121,21 @@ class ColouredNoise:
 class BootstrapNoise:
     """Real windows laid over the field at random, their borders blended in quadrature.
 
-    Keeps all that a window holds: tails, local variance, phases. Correlations longer than a window
-    are lost, and only what was seen can be drawn. Each window is turned by 180 degrees with
-    probability 1/2, which leaves every spectrum, also an anisotropic one, as it is.
+    Keeps all that a window holds: tails, local variance, phases. Only what was seen can be drawn. A
+    filter near 1 puts back the correlations that the borders cut, so that the spectrum is that of
+    `ColouredNoise`. Each window is turned by 180 degrees with probability 1/2, which leaves every
+    spectrum, also an anisotropic one, as it is.
     """
 
     kind: ClassVar[str] = "bootstrap"
 
-    def __init__(self, windows: Float16[Tensor, "n s s"]) -> None:
-        """Keep standardised windows (n, y, x) in half precision."""
+    def __init__(self, windows: Float16[Tensor, "n s s"], covariance: Float[Tensor, "m m"]) -> None:
+        """Keep standardised windows (n, y, x) in half precision, and their `fit_covariance`."""
         self.windows = windows
+        self.covariance = covariance
 
     @classmethod
-    def fit(cls, windows: Float[Tensor, "n s s"]) -> Self:
+    def fit(cls, windows: Float[Tensor, "n y x"]) -> Self:
         """Keep the windows (n, y, x), squares.
 
         Raises
@@ -140,58 +143,28 @@ class BootstrapNoise:
         InputError
             As `standardised` does.
         """
-        return cls(standardised(windows).half())
+        scaled = standardised(windows)
+        return cls(scaled.half(), fit_covariance(scaled))
 
     def sample(
         self, shape: tuple[int, int, int], generator: torch.Generator
     ) -> Float[Tensor, "n y x"]:
         """Draw noise of shape (n, y, x)."""
-        count, height, width = shape
-        device = generator.device
-        windows = self.windows.to(device)
-        side = windows.shape[-1]
-        step = side - int(_OVERLAP * side)
-        rows, columns = (math.ceil((size + side) / step) for size in (height, width))
-        ramp = side - step
-        weight = _quadrature_weight(side, ramp, device)
-        canvas = torch.zeros(count, rows * step + ramp, columns * step + ramp, device=device)
-        for row in range(rows):
-            for column in range(columns):
-                index = torch.randint(
-                    2 * len(windows), (count,), generator=generator, device=device
-                )
-                tile = windows[index // 2].float()
-                turned = (index % 2).bool()[:, None, None]
-                tile = torch.where(turned, tile.flip(1, 2), tile) * weight
-                y, x = row * step, column * step
-                canvas[:, y : y + side, x : x + side] += tile
-        return _cut_at_random(canvas, ramp, step, (height, width), generator)
+        windows = self.windows.to(generator.device)
+        covariance = self.covariance.to(generator.device)
+        large = enlarged(covariance, (shape[1], shape[2]))
+        patchwork = quilt(windows, (shape[0], *large), generator)
+        cut = blend_overlap(windows.shape[-1], covariance.shape[-1], covariance.device)
+        gain = (power_on_grid(covariance, large) / power_on_grid(covariance * cut, large)).sqrt()
+        fields = apply_filter(patchwork, gain.clamp(1 / _GREATEST_GAIN, _GREATEST_GAIN))
+        return fields[:, : shape[1], : shape[2]].contiguous()
 
     def to_tensors(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Windows and kind."""
-        return {"windows": self.windows}, {"kind": self.kind}
+        """Windows, autocovariance and kind."""
+        tensors = {"windows": self.windows, "covariance": self.covariance}
+        return tensors, {"kind": self.kind}
 
     @classmethod
     def from_tensors(cls, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> Self:
         """Build the sampler that `to_tensors` described."""
-        return cls(tensors["windows"])
-
-
-def _quadrature_weight(side: int, ramp: int, device: torch.device) -> Tensor:
-    """Weight (side, side) that rises as a sine over `ramp`: squares of neighbours add up to 1."""
-    rise = torch.sin(0.5 * math.pi * (torch.arange(ramp, device=device) + 0.5) / ramp)
-    line = torch.cat([rise, torch.ones(side - 2 * ramp, device=device), rise.flip(0)])
-    return line[:, None] * line
-
-
-def _cut_at_random(
-    canvas: Tensor, margin: int, step: int, shape: tuple[int, int], generator: torch.Generator
-) -> Tensor:
-    """Cut each field from its canvas with an origin of its own: no place is always a border."""
-    origins = torch.randint(step, (len(canvas), 2), generator=generator, device=canvas.device)
-    lines = [
-        margin + origins[:, dim, None] + torch.arange(size, device=canvas.device)
-        for dim, size in enumerate(shape)
-    ]
-    item = torch.arange(len(canvas), device=canvas.device)[:, None, None]
-    return canvas[item, lines[0][:, :, None], lines[1][:, None, :]]
+        return cls(tensors["windows"], tensors["covariance"])

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from nt2c.imaging.fourier import apply_filter
+
 _WINDOWS_AT_ONCE = 256
 _ITERATIONS = 100
 _REACH = 4  # longest lag kept, in sides of a window
@@ -111,6 +113,21 @@ def fit_covariance(windows: Float[Tensor, "n s s"]) -> Float[Tensor, "m m"]:
     return covariance / covariance[0, 0]
 
 
+def enlarged(covariance: Float[Tensor, "m m"], shape: tuple[int, int]) -> tuple[int, int]:
+    """Size (y, x) of a periodic field of which `shape` pixels are free of the wrap-around."""
+    reach = covariance.shape[-1] // 2
+    # A multiple of 32 keeps the transforms fast.
+    return 32 * math.ceil((shape[0] + reach) / 32), 32 * math.ceil((shape[1] + reach) / 32)
+
+
+def power_on_grid(covariance: Float[Tensor, "m m"], shape: tuple[int, int]) -> Float[Tensor, "y h"]:
+    """Spectrum of an autocovariance on the half plane of the FFT of an image of `shape`.
+
+    Not negative; noise of variance v has mean v over the full plane.
+    """
+    return torch.fft.rfft2(_embed(covariance, shape)).real.clamp(min=0)
+
+
 def gaussian_field(
     covariance: Float[Tensor, "m m"], shape: tuple[int, int, int], generator: torch.Generator
 ) -> Float[Tensor, "n y x"]:
@@ -128,12 +145,8 @@ def gaussian_field(
     generator : torch.Generator
         Its device is where the fields live.
     """
-    reach = covariance.shape[-1] // 2
-    # A multiple of 32 keeps the transforms fast.
-    large = [32 * math.ceil((size + reach) / 32) for size in shape[1:]]
     device = generator.device
-    lags = _embed(covariance.to(device), (large[0], large[1]))
-    gain = torch.fft.rfft2(lags).real.clamp(min=0).sqrt()
+    large = enlarged(covariance, (shape[1], shape[2]))
+    gain = power_on_grid(covariance.to(device), large).sqrt()
     white = torch.randn((shape[0], *large), generator=generator, device=device)
-    fields = torch.fft.irfft2(torch.fft.rfft2(white) * gain, s=large)
-    return fields[:, : shape[1], : shape[2]].contiguous()
+    return apply_filter(white, gain)[:, : shape[1], : shape[2]].contiguous()
