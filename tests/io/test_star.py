@@ -7,6 +7,7 @@ from nt2c.io.star import (
     Optics,
     read_coordinates_star,
     read_micrographs_star,
+    read_optics_star,
     write_coordinates_star,
     write_micrographs_star,
 )
@@ -220,3 +221,20 @@ def test_names_that_relion_cannot_read_are_refused(tmp_path, name):
         write_micrographs_star(
             tmp_path / "a.star", {name: Defocus(1.0, 1.0)}, Optics(1.0, 300.0, 2.7, 0.1)
         )
+
+
+def test_optics_are_read_from_both_forms(tmp_path):
+    optics = Optics(1.5, 200.0, 1.4, 0.1)
+    listed = {"a.mrc": Defocus(1.0, 1.2), "b.mrc": Defocus(2.5, 2.1)}
+    write_micrographs_star(tmp_path / "new.star", listed, optics)
+    read = read_optics_star(tmp_path / "new.star")
+    assert read.defocus_um == pytest.approx((1.1, 2.3))
+    assert (read.voltage_kv, read.spherical_aberration_mm) == (200.0, 1.4)
+    (tmp_path / "old.star").write_text(RELION_3)
+    old = read_optics_star(tmp_path / "old.star")
+    assert old.defocus_um == pytest.approx((2.11868, 2.11868))
+    assert old.voltage_kv is None
+    (tmp_path / "none.star").write_text(RELION_5)
+    none = read_optics_star(tmp_path / "none.star")
+    assert none.defocus_um is None
+    assert (none.voltage_kv, none.spherical_aberration_mm) == (200.0, 1.4)

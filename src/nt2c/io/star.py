@@ -58,6 +58,23 @@ class Defocus:
     phase_shift_deg: float = 0.0
 
 
+@dataclass(frozen=True)
+class StarOptics:
+    """What a STAR file tells of how its micrographs were imaged, None where it does not.
+
+    Attributes
+    ----------
+    defocus_um : (float, float) or None
+        Least and greatest of the micrographs' mean defocus, positive = underfocus.
+    voltage_kv, spherical_aberration_mm : float or None
+        Those of the first optics group.
+    """
+
+    defocus_um: tuple[float, float] | None
+    voltage_kv: float | None
+    spherical_aberration_mm: float | None
+
+
 class _Table:
     """A block of a STAR file as columns of text; a block of single values is a table of one row."""
 
@@ -97,6 +114,28 @@ def read_micrographs_star(path: Path | str) -> list[StarMicrograph]:
     unique = dict.fromkeys(names)
     root = _project_folder(path, unique)
     return [StarMicrograph(name, root / name, listed[name]) for name in unique]
+
+
+def read_optics_star(path: Path | str) -> StarOptics:
+    """Return what a list of micrographs tells of the imaging (rlnDefocusU, rlnVoltage, ...).
+
+    Raises
+    ------
+    InputError
+        The file is missing, not a STAR file, or lists no micrographs.
+    """
+    path = Path(path)
+    tables = _read_tables(path)
+    listed = _micrograph_table(path, tables)
+    u_a, v_a = (_numbers(listed, f"rlnDefocus{axis}") for axis in "UV")
+    means = [(u + v) / 2 / _ANGSTROM_PER_UM for u, v in zip(u_a, v_a or u_a, strict=True)]
+    groups = [listed, *(table for table in tables if table is not listed)]
+    shared = [
+        [value for table in groups for value in _numbers(table, column)]
+        for column in ("rlnVoltage", "rlnSphericalAberration")
+    ]
+    voltage_kv, aberration_mm = (values[0] if values else None for values in shared)
+    return StarOptics((min(means), max(means)) if means else None, voltage_kv, aberration_mm)
 
 
 def read_coordinates_star(path: Path | str) -> NDArray[np.float64]:
@@ -219,6 +258,15 @@ def _positive(table: _Table, column: str, count: int) -> list[float | None]:
     if column not in table:
         return [None] * count
     return [_positive_number(text) for text in table.column(column)]
+
+
+def _numbers(table: _Table, column: str) -> list[float]:
+    """Finite numbers in a column; [] when there is none, or when one is missing."""
+    try:
+        values = [float(text) for text in table.column(column)]
+    except ValueError:
+        return []
+    return values if np.isfinite(values).all() else []
 
 
 def _positive_number(text: str) -> float | None:
