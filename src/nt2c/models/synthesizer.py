@@ -1,0 +1,279 @@
+"""Noise synthesizer: a generator driven by noise maps, and the critic that teaches it.
+
+The generator starts as what can be measured: white noise coloured to the power spectrum of the
+windows. A network turns further noise maps (white, slow, constant over a row, a column or the
+whole draw) into gains for the frequency bands of that field and into something added to it, so
+that it has to learn only what a stationary Gaussian field cannot be: a level that varies, heavy
+tails, patterns. Everything is a convolution with nothing padded: any size can be drawn, and no
+pixel is special. No transposed convolution, no bounded output.
+"""
+
+import math
+from itertools import pairwise
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nt2c.core.errors import InputError
+from nt2c.core.settings import Settings
+from nt2c.imaging.convolution import convolve, transfer_kernel
+from nt2c.imaging.fourier import frequency_grid
+
+FORMAT = 1
+_LARGEST_LOG_GAIN = 2.5
+_WINDOWS_PER_SIDE = 4
+_LEAK = 0.2
+
+
+class GeneratorSettings(Settings):
+    """Noise maps and size of the network."""
+
+    width: int = Field(16, ge=1, description="channels")
+    bands: tuple[float, ...] = Field(
+        (0.04, 0.16), description="borders of the frequency bands with a gain each, 1/px"
+    )
+    white: int = Field(2, ge=0, description="maps of white noise beside the coloured one")
+    slow_px: tuple[float, ...] = Field(
+        (3.0, 8.0, 20.0, 50.0), description="correlation lengths (sigma) of slow maps"
+    )
+    whole: int = Field(2, ge=0, description="values that are constant over a draw")
+    lines: int = Field(1, ge=0, description="maps constant along x, and as many along y")
+
+
+class Generator(nn.Module):
+    """Turns noise maps into noise, at first a Gaussian field with the covariance of the windows.
+
+    Parameters
+    ----------
+    settings : GeneratorSettings
+        Its size.
+    covariance : Tensor
+        Autocovariance (m, m) in the order of the FFT, as `noise.spectra.fit_covariance` gives it.
+
+    Attributes
+    ----------
+    reach_px : int
+        Pixels on each side that the network looks at: maps are that much larger than its output.
+    """
+
+    kernels: Tensor
+
+    def __init__(self, settings: GeneratorSettings, covariance: Float[Tensor, "m m"]) -> None:
+        super().__init__()
+        self.settings = settings
+        self.register_buffer("kernels", _band_kernels(covariance, settings.bands))
+        bands, width = len(settings.bands) + 1, settings.width
+        inputs = (
+            bands + settings.white + len(settings.slow_px) + 2 * settings.lines + settings.whole
+        )
+        self.stem = nn.Conv2d(inputs, width, 1)
+        self.body = nn.ModuleList(nn.Conv2d(width, width, 3) for _ in range(2))
+        self.head = nn.Conv2d(width, bands + 1, 1)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
+        self.bands, self.inputs, self.reach_px = bands, inputs, len(self.body)
+
+    def draw(
+        self, count: int, shape: tuple[int, int], generator: torch.Generator
+    ) -> Float[Tensor, "n c v u"]:
+        """Draw the noise maps of `count` fields whose output has `shape`.
+
+        Axes (n, channel, y + 2 reach, x + 2 reach); the bands of the coloured field come first,
+        values of the whole draw last.
+        """
+        height, width = (side + 2 * self.reach_px for side in shape)
+        settings, device = self.settings, generator.device
+
+        def normal(*size: int) -> Tensor:
+            return torch.randn(*size, generator=generator, device=device)
+
+        margin = self.kernels.shape[-1] - 1
+        field = normal(count, height + margin, width + margin)
+        maps = [convolve(field, self.kernels)]
+        maps.append(normal(count, settings.white, height, width))
+        for sigma in settings.slow_px:
+            rows, columns = _smooth(height, sigma, device), _smooth(width, sigma, device)
+            coarse = normal(count, 1, rows.shape[1], columns.shape[1])
+            maps.append(rows @ coarse @ columns.mT)
+        full = (count, -1, height, width)
+        maps.append(normal(count, settings.lines, height, 1).expand(full))
+        maps.append(normal(count, settings.lines, 1, width).expand(full))
+        maps.append(normal(count, settings.whole, 1, 1).expand(full))
+        return torch.cat(maps, 1)
+
+    def draw_windows(
+        self, count: int, size: int, generator: torch.Generator
+    ) -> Float[Tensor, "n c v v"]:
+        """Draw maps of `count` windows of `size` pixels, cut from as few fields as that takes.
+
+        Margins are drawn once per field. Values of the whole draw differ between the windows.
+        """
+        side, step = _WINDOWS_PER_SIDE, size + 2 * self.reach_px
+        fields = -(-count // side**2)
+        whole = side * step - 2 * self.reach_px
+        maps = self.draw(fields, (whole, whole), generator)
+        windows = maps.unfold(2, step, step).unfold(3, step, step).movedim(1, 3)
+        windows = windows.reshape(-1, *windows.shape[3:])[:count]
+        values = (count, self.settings.whole, 1, 1)
+        windows[:, self.inputs - self.settings.whole :] = torch.randn(
+            values, generator=generator, device=generator.device
+        )
+        return windows
+
+    def forward(self, maps: Float[Tensor, "n c v u"]) -> Float[Tensor, "n 1 y x"]:
+        """Make noise of maps from `draw`."""
+        x = functional.leaky_relu(self.stem(maps), _LEAK)
+        for layer in self.body:
+            x = functional.leaky_relu(layer(x), _LEAK)
+        change = self.head(x)
+        r = self.reach_px
+        field = maps[:, : self.bands, r : maps.shape[2] - r, r : maps.shape[3] - r]
+        limit = _LARGEST_LOG_GAIN
+        gain = torch.exp(limit * torch.tanh(change[:, :-1] / limit))
+        result: Tensor = (field * gain).sum(1, keepdim=True) + change[:, -1:]
+        return result
+
+
+def _band_kernels(covariance: Tensor, borders: tuple[float, ...]) -> Tensor:
+    """Kernels that give white noise the covariance, split into bands that add up to it.
+
+    They reach over half the lags of the covariance; the last correction mends what that costs.
+    """
+    grid = covariance.shape[-1]
+    power = torch.fft.rfft2(covariance).real.clamp(min=0)
+    octave = torch.log2(frequency_grid((grid, grid), 1.0, covariance.device).clamp(min=1 / grid**2))
+    above = [torch.sigmoid((octave - math.log2(border)) / 0.25) for border in borders]
+    steps = [torch.ones_like(octave), *above, torch.zeros_like(octave)]
+    bands = torch.stack([low - high for low, high in pairwise(steps)])
+    return transfer_kernel(power.sqrt() * bands, grid // 2 - 1)
+
+
+def _smooth(size: int, sigma: float, device: torch.device) -> Float[Tensor, "size coarse"]:
+    """Matrix that turns coarse white noise, a value every `sigma` px, into a smooth line.
+
+    Gaussian weights; with this spacing the variance ripples by 1e-4 only, so no pixel is special.
+    """
+    centres = torch.arange(-4, math.ceil(size / sigma) + 5, device=device) * sigma
+    position = torch.arange(size, device=device)[:, None]
+    weight = torch.exp(-0.5 * ((position - centres) / sigma) ** 2)
+    return weight / weight.square().sum(1, keepdim=True).sqrt()
+
+
+class Critic(nn.Module):
+    """Scores windows (n, 1, s, s): higher means more like the real ones. No normalization layer.
+
+    Reads the mean response of every level, so that it judges fine grain, patches and the window
+    as a whole. Works on 2 x 2 pixel blocks; s is a multiple of 2.
+    """
+
+    def __init__(self, widths: tuple[int, ...]) -> None:
+        super().__init__()
+        self.levels = nn.ModuleList(
+            nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise((4, *widths))
+        )
+        self.judge = nn.Sequential(nn.Linear(sum(widths), 64), nn.SiLU(), nn.Linear(64, 1))
+
+    def forward(self, windows: Float[Tensor, "n 1 s s"]) -> Float[Tensor, " n"]:
+        """Return one score for each window."""
+        x = functional.pixel_unshuffle(windows, 2).contiguous(memory_format=torch.channels_last)
+        seen = []
+        for index, level in enumerate(self.levels):
+            if index:
+                x = functional.avg_pool2d(x, 2)
+            x = functional.leaky_relu(level(x), _LEAK)
+            # A sum over the root of the number of pixels changes by about 1 when the window does.
+            seen.append(x.sum((-2, -1)) / math.sqrt(x.shape[-2] * x.shape[-1]))
+        score: Tensor = self.judge(torch.cat(seen, 1))
+        return score[:, 0]
+
+
+class NoiseSynthesizer:
+    """Noise sampler learnt by a WGAN-GP: unit variance over many draws, any size.
+
+    Parameters
+    ----------
+    generator : Generator
+        Trained network.
+    correction : Tensor
+        Last linear filter, a kernel (k, k): brings the power spectrum of what the network makes to
+        that of the windows, and the variance to 1.
+    metadata : dict
+        Record of how it was made.
+    """
+
+    kind: Literal["wgan"] = "wgan"
+
+    def __init__(
+        self, generator: Generator, correction: Float[Tensor, "k k"], metadata: dict[str, Any]
+    ) -> None:
+        self.generator = generator
+        self.correction = correction
+        self.metadata = metadata
+
+    def sample(
+        self, shape: tuple[int, int, int], generator: torch.Generator
+    ) -> Float[Tensor, "n y x"]:
+        """Draw noise of shape (count, y, x) on the device of `generator`.
+
+        Draws of another shape are other draws, also from the same seed.
+        """
+        count, height, width = shape
+        self.to(generator.device)
+        margin = self.correction.shape[-1] - 1
+        images = []
+        for _ in range(count):
+            maps = self.generator.draw(1, (height + margin, width + margin), generator)
+            with torch.no_grad():
+                field = self.generator(maps)[:, 0]
+            images.append(convolve(field, self.correction[None])[:, 0])
+        return torch.cat(images)
+
+    def to(self, device: torch.device) -> "NoiseSynthesizer":
+        """Move to a device and return itself."""
+        self.generator.to(device)
+        self.correction = self.correction.to(device)
+        return self
+
+    def to_tensors(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors and metadata for a sampler file."""
+        tensors = {f"generator.{k}": v for k, v in self.generator.state_dict().items()}
+        own = {
+            "format": FORMAT,
+            "kind": self.kind,
+            "generator": self.generator.settings.model_dump(mode="json"),
+        }
+        return tensors | {"correction": self.correction}, {**self.metadata, **own}
+
+    @classmethod
+    def from_tensors(
+        cls, tensors: dict[str, Tensor], metadata: dict[str, Any]
+    ) -> "NoiseSynthesizer":
+        """Build the sampler from what `to_tensors` gave.
+
+        Raises
+        ------
+        InputError
+            When the tensors are of something else, or of another format.
+        """
+        if metadata.get("kind") != cls.kind or metadata.get("format") != FORMAT:
+            raise InputError(
+                f"not a noise synthesizer of format {FORMAT} but "
+                f"{metadata.get('kind')!r} of format {metadata.get('format')}; train it again"
+            )
+        settings = GeneratorSettings.parse(metadata["generator"], "sampler file")
+        prefix = "generator."
+        weights = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+        try:
+            grid = 2 * (weights["kernels"].shape[-1] + 1)
+            network = Generator(settings, torch.zeros(grid, grid))
+            network.load_state_dict(weights)
+        except (RuntimeError, KeyError) as error:
+            raise InputError(f"weights do not fit the noise synthesizer: {error}") from None
+        network.eval().requires_grad_(False)
+        own = ("format", "kind", "generator")
+        kept = {k: v for k, v in metadata.items() if k not in own}
+        return cls(network, tensors["correction"], kept)
