@@ -17,7 +17,7 @@ same files.
 
 import argparse
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ from nt2c.simulation.species import structure_species
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared" / "data"
 OUTPUTS = ROOT / "benchmarks" / "outputs" / "ablation"
+RESULTS = ROOT / "benchmarks" / "results" / "ablation.jsonl"
 MARGIN_PX = 64  # simulated around the field and cut off, so that nothing wraps around
 
 
@@ -123,16 +124,12 @@ def species_of(design: Design, data: Path = DATA) -> list[Species]:
     ]
 
 
-def draw_signal(design: Design, bank: list[Species], index: int) -> Signal:
-    """Particles of one micrograph through dose, microscope and MTF."""
+def draw_scene(design: Design, index: int) -> tuple[Scene, Optics, torch.Generator]:
+    """Microscope of micrograph `index`; and the generator that goes on with its particles."""
     generator = stream(design.seed, "ablation placement", index)
-    height, width = design.shape
-    shape = (height + 2 * MARGIN_PX, width + 2 * MARGIN_PX)
+    shape = (design.shape[0] + 2 * MARGIN_PX, design.shape[1] + 2 * MARGIN_PX)
     low, high = design.defocus_um
-    draws = torch.rand(3, generator=generator).tolist()
-    # Coverage and defocus go through their ranges, each in an order of its own.
-    step = (index + draws[2]) / design.micrographs
-    coverage = design.coverage[0] + step * (design.coverage[1] - design.coverage[0])
+    draws = torch.rand(2, generator=generator).tolist()
     optics = Optics(
         defocus_um=low + draws[0] * (high - low),
         astigmatism_um=0.05,
@@ -141,22 +138,39 @@ def draw_signal(design: Design, bank: list[Species], index: int) -> Signal:
         energy_spread_ev=0.9,
         semi_angle_mrad=0.03,
     )
+    transfer = -2 * interaction_rad_per_v_a(optics.voltage_kv) * ctf(shape, PIXEL_A, optics)
+    return Scene(shape, transfer, design.seed), optics, generator
+
+
+def draw_signal(design: Design, bank: list[Species], index: int) -> Signal:
+    """Particles of one micrograph through dose, microscope and MTF."""
+    scene, optics, generator = draw_scene(design, index)
+    step = (index + float(torch.rand((), generator=generator))) / design.micrographs
+    coverage = design.coverage[0] + step * (design.coverage[1] - design.coverage[0])
     specimen = SpecimenSettings(
         coverage=(coverage, coverage), empty=0.0, species_per_field=len(bank)
     )
-    potential, centres, _ = specimen_field(bank, shape, PIXEL_A, specimen, generator)
-    transfer = -2 * interaction_rad_per_v_a(optics.voltage_kv) * ctf(shape, PIXEL_A, optics)
-    damage = dose_envelope(frequency_grid(shape, PIXEL_A), torch.tensor(DOSE), optics.voltage_kv)
-    camera = mtf(design.mtf, shape, design.camera_pixels)
+    potential, centres, _ = specimen_field(bank, scene.shape, PIXEL_A, specimen, generator)
+    k = frequency_grid(scene.shape, PIXEL_A)
+    damage = dose_envelope(k, torch.tensor(DOSE), optics.voltage_kv)
+    camera = mtf(design.mtf, scene.shape, design.camera_pixels)
     centres = centres - MARGIN_PX
     seen = (centres >= 0).all(-1) & (centres < torch.tensor(design.shape)).all(-1)
     return Signal(
-        inner(apply_filter(potential, transfer * damage * camera)),
+        inner(apply_filter(potential, scene.transfer * damage * camera)),
         inner(potential) > 0.05 * potential.amax(),
         centres[seen],
-        Scene(shape, transfer, design.seed),
+        scene,
         optics,
     )
+
+
+def true_noise(design: Design, count: int) -> Iterator[Tensor]:
+    """More fields (y, x) of the noise of a set, in counts: of no micrograph, nor of `fields/`."""
+    for i in range(count):
+        scene, _, _ = draw_scene(design, i % design.micrographs)
+        generator = stream(design.seed, "ablation true noise", i)
+        yield inner(NOISES[design.name](scene, generator)) + COUNTS
 
 
 def inner(image: Tensor) -> Tensor:
