@@ -1,6 +1,6 @@
 """Training of the noise synthesizer: WGAN-GP on windows of noise, judged on windows held out."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,20 +24,6 @@ _FIELDS_MEASURED = 128
 _DIVERSITY = (0.67, 1.5)
 
 
-def split(
-    count: int, share: float, groups: Sequence[str] | None, random: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Indices of the windows to learn from and of those held out: whole groups where known."""
-    if groups is None:
-        order, held = torch.randperm(count, generator=random), round(share * count)
-        return order[held:], order[:held]
-    names = sorted(set(groups))
-    order = torch.randperm(len(names), generator=random)
-    chosen = {names[i] for i in order[: max(1, round(share * len(names)))].tolist()}
-    held_out = torch.tensor([name in chosen for name in groups])
-    return (~held_out).nonzero()[:, 0], held_out.nonzero()[:, 0]
-
-
 def train_synthesizer(
     windows: Float[Tensor, "n s s"],
     settings: SynthesizerSettings,
@@ -45,7 +31,6 @@ def train_synthesizer(
     *,
     seed: int = 0,
     device: str = "auto",
-    groups: Sequence[str] | None = None,
     on_step: Callable[[int, float], None] | None = None,
 ) -> NoiseSynthesizer:
     """Train a noise synthesizer; state is kept in `folder`, from where it resumes.
@@ -62,8 +47,6 @@ def train_synthesizer(
         Of the split, the weights and all draws.
     device : str
         "auto", "cpu" or "cuda".
-    groups : sequence of str, optional
-        Micrograph of each window; whole micrographs are held out then, if there are several.
     on_step : callable, optional
         Receives (steps done, loss).
 
@@ -87,9 +70,9 @@ def train_synthesizer(
             "coloured or bootstrap sampler"
         )
     where = training_device(device)
-    several = groups if groups is not None and len(set(groups)) > 1 else None
-    learn, judge = split(len(windows), settings.held_out, several, stream(seed, "held out"))
     windows = standardised(windows).to(where)
+    order = torch.randperm(len(windows), generator=stream(seed, "held out"))
+    judge, learn = order.tensor_split([round(settings.held_out * len(windows))])
     covariance = fit_covariance(windows[learn])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(initial_seed(seed, "generator weights"))

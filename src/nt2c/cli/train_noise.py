@@ -1,0 +1,185 @@
+"""`nt2c train-noise`: a sampler of noise from windows, judged on windows that it has not seen."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nt2c.core.errors import InputError, SettingsError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from nt2c.noise.samplers import NoiseSampler
+    from nt2c.noise.statistics import Fidelity
+    from nt2c.pipeline.learning import Split
+
+_HELD_OUT = 0.2
+_GOOD_AUC = 0.6
+_ROWS = {
+    "radial_error": "largest error of a ring's power",
+    "spectrum_error": "error of the 2-D spectrum",
+    "autocorrelation_error": "error of the autocorrelation",
+    "ks_distance": "grey values, Kolmogorov-Smirnov",
+    "excess_kurtosis": "excess kurtosis, difference",
+    "local_variance_spread": "spread of local variance, ratio",
+    "sliced_wasserstein": "patches, sliced Wasserstein",
+    "diversity": "diversity, ratio",
+    "classifier_auc": "classifier, AUC (0.5: cannot tell)",
+}
+
+
+class Kind(StrEnum):
+    """Samplers of noise."""
+
+    WGAN = "wgan"
+    COLOURED = "coloured"
+    BOOTSTRAP = "bootstrap"
+    WHITE = "white"
+
+
+def train_noise(
+    windows: Annotated[
+        Path, typer.Argument(help="Folder written by nt2c extract-noise, or windows in a .npy.")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Sampler file to write.")],
+    kind: Annotated[Kind, typer.Option(help="Sampler to fit or train.")] = Kind.WGAN,
+    steps: Annotated[
+        int | None,
+        typer.Option(min=1, help="Steps of the wgan's generator.", show_default="as the settings"),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same sampler.")] = 0,
+    pixel_size: Annotated[
+        float | None, typer.Option(help="Angstrom; needed with a .npy file.")
+    ] = None,
+) -> None:
+    """Learn the noise of micrographs from particle-free windows.
+
+    A fifth of the windows is held out to judge it, beside a coloured Gaussian field. The wgan keeps
+    its checkpoint and log in a folder beside the file; run the same command again to continue an
+    interrupted training.
+    """
+    from nt2c.io.records import write_json
+    from nt2c.noise.samplers import ColouredNoise
+    from nt2c.training.sampler_files import write_sampler
+
+    if device not in ("auto", "cpu", "cuda"):
+        raise SettingsError(f"--device {device}: use auto, cpu or cuda")
+    if steps is not None and kind is not Kind.WGAN:
+        raise SettingsError(f"--steps: the {kind} sampler is fitted, not trained; leave it out")
+    if output.is_dir():
+        raise SettingsError(f"{output}: a folder; give the name of a sampler file with --output")
+    split = _read(windows, pixel_size, seed)
+    folder = output.with_suffix(".training")
+    sampler = _fit(kind, split.learn, steps, folder, device=device, seed=seed)
+    write_sampler(output, sampler)
+    judged = {str(kind): _judge(split, sampler, seed)}
+    if kind is not Kind.COLOURED:
+        judged["coloured"] = _judge(split, ColouredNoise.fit(split.learn), seed)
+    write_json(
+        folder / "fidelity.json",
+        {"learned_from": len(split.learn)} | {k: v.to_record() for k, v in judged.items()},
+    )
+    _print_table(judged)
+    for warning in getattr(sampler, "metadata", {}).get("warnings", []):
+        typer.secho(f"warning: {warning}", fg="yellow")
+    typer.echo(verdict(judged))
+    typer.echo(f"sampler: {output}\nfigures: {folder / 'fidelity.json'}")
+
+
+def verdict(judged: dict[str, "Fidelity"]) -> str:
+    """Say in a sentence whether the sampler, the first of those judged, is worth its place."""
+    aucs = {name: f.classifier_auc.value for name, f in judged.items() if f.classifier_auc}
+    (name, own), *others = aucs.items()
+    if own <= _GOOD_AUC:
+        text = f"good: a classifier can hardly tell {name} noise from real noise (AUC {own:.2f})"
+    else:
+        text = f"not perfect: a classifier tells {name} noise from real noise (AUC {own:.2f})"
+    for other, auc in others:
+        if own < auc - 0.02:
+            text += f"; {other} noise is worse ({auc:.2f})"
+        elif auc < own - 0.02:
+            text += f"; {other} noise is better ({auc:.2f}): use --kind {other}"
+        else:
+            text += f"; {other} noise does as well ({auc:.2f}) and is simpler: use --kind {other}"
+    return text
+
+
+def _read(source: Path, pixel_size_a: float | None, seed: int) -> "Split":
+    """Windows to learn from and to judge by."""
+    import numpy as np
+    import torch
+
+    from nt2c.core.random import stream
+    from nt2c.pipeline.learning import Split, split_windows
+
+    if source.is_dir():
+        if pixel_size_a is not None:
+            raise SettingsError(f"--pixel-size: {source} says it itself; leave it out")
+        return split_windows(source)
+    if pixel_size_a is None:
+        raise SettingsError(f"{source}: give the pixel size of these windows with --pixel-size")
+    try:
+        array = np.load(source, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{source}: not a folder of nt2c extract-noise or .npy: {error}") from None
+    if array.ndim != 3 or array.shape[1] != array.shape[2]:
+        raise InputError(f"{source}: shape {array.shape} is not (windows, side, side)")
+    windows = torch.from_numpy(array.astype(np.float32))
+    order = torch.randperm(len(windows), generator=stream(seed, "judged windows"))
+    judged, learnt = order.tensor_split([round(_HELD_OUT * len(windows))])
+    return Split(windows[learnt], windows[judged], learnt, judged, pixel_size_a)
+
+
+def _fit(
+    kind: Kind, windows: "Tensor", steps: int | None, folder: Path, *, device: str, seed: int
+) -> "NoiseSampler":
+    from nt2c.cli.progress import progress_bar
+    from nt2c.noise.samplers import BootstrapNoise, ColouredNoise, WhiteNoise
+    from nt2c.training.synthesizer import SynthesizerSettings, train_synthesizer
+
+    if kind is Kind.WHITE:
+        return WhiteNoise()
+    if kind is not Kind.WGAN:
+        return (ColouredNoise if kind is Kind.COLOURED else BootstrapNoise).fit(windows)
+    settings = SynthesizerSettings()
+    if steps is not None:
+        optimizer = settings.optimizer.model_copy(update={"steps": steps})
+        settings = settings.model_copy(update={"optimizer": optimizer})
+    with progress_bar() as progress:
+        bar = progress.add_task("training", total=settings.optimizer.steps)
+        return train_synthesizer(
+            windows,
+            settings,
+            folder,
+            seed=seed,
+            device=device,
+            on_step=lambda step, loss: progress.update(bar, completed=step),
+        )
+
+
+def _judge(split: "Split", sampler: "NoiseSampler", seed: int) -> "Fidelity":
+    from nt2c.core.random import stream
+    from nt2c.noise.statistics import compare
+
+    count, side, _ = split.judge.shape
+    drawn = sampler.sample((count, side, side), stream(seed, "judged draws"))
+    groups = split.judge_groups if len(split.judge_groups.unique()) > 1 else None
+    return compare(split.judge, drawn, split.pixel_size_a, stream(seed, "judgement"), groups)
+
+
+def _print_table(judged: dict[str, "Fidelity"]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    def cell(measure: Any) -> str:
+        return f"{measure.value:.3f} ({measure.low:.3f} to {measure.high:.3f})"
+
+    table = Table("against held-out windows (95 % interval)", *judged, "same noise, by chance")
+    for name, words in _ROWS.items():
+        measures = [fidelity.measures()[name] for fidelity in judged.values()]
+        chance = f"{measures[0].same_low:.3f} to {measures[0].same_high:.3f}"
+        table.add_row(words, *map(cell, measures), chance)
+    Console().print(table)
