@@ -18,7 +18,12 @@ from nt2c.core.errors import Nt2cError, SettingsError
 COMMANDS = {
     "denoise": ("nt2c.cli.denoise:denoise", "Denoise micrographs with a model."),
     "simulate": ("nt2c.cli.simulate:simulate", "Simulate micrographs together with their truth."),
+    "extract-noise": ("nt2c.cli.extract_noise:extract_noise", "Find windows without particles."),
     "train": ("nt2c.cli.train:train", "Train a model from a recipe."),
+    "fit": ("nt2c.cli.fit:fit", "Make a model from your own micrographs."),
+    "run": ("nt2c.cli.run:run", "Fit a model, denoise with it, measure, write a page."),
+    "train-noise": ("nt2c.cli.train_noise:train_noise", "Learn the noise of micrographs."),
+    "sample-noise": ("nt2c.cli.sample_noise:sample_noise", "Draw noise from a sampler."),
     "evaluate": ("nt2c.cli.evaluate:evaluate", "Measure how good denoised micrographs are."),
     "models": ("nt2c.cli.models:models", "List the bundled models."),
     "info": ("nt2c.cli.models:info", "Show what a model file holds and was trained on."),

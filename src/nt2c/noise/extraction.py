@@ -1,0 +1,285 @@
+"""Windows of a micrograph that hold noise and nothing else, found with a denoised estimate.
+
+Evidence of signal is the local energy of the band-passed estimate in units of the noise variance:
+what the denoiser believes to see there. A window carries the greatest value that lies in it or in
+a margin around it, so that one particle that touches a corner counts as much as one in the middle.
+All windows under a limit are equally good: choosing the quietest would choose those whose noise
+happens to be weak, and their spectrum would be too low.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from numpy.typing import NDArray
+from pydantic import Field, PositiveFloat, model_validator
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, max_pool2d
+
+from nt2c.core.settings import Settings
+from nt2c.imaging.fourier import gaussian_lowpass
+
+BAND_A = (20.0, 200.0)
+"""Period in angstrom below and above which the estimate's energy does not count."""
+
+_ENERGY_SIGMA_A = 16.0
+_DRIFT_SIGMA_A = 100.0  # period of about 600 A: blobs, edges and gradients, but no particles
+_GRAIN_SIGMA_A = 8.0  # what remains after a blur by this is left out of the local variance
+_CONTRAST_QUANTILE = 0.98
+
+
+class ExtractionSettings(Settings):
+    """Which windows of which micrographs are taken as noise; all lengths in angstrom.
+
+    Attributes
+    ----------
+    windows_a : tuple of float
+        Sides of the windows, tried from large to small until there are `least` of them.
+    evidence : tuple of float
+        Limits on the evidence of signal in units of the noise variance, tried from strict to
+        lenient when no size gives enough. The last ones are for crowded micrographs.
+    least : int
+        Fewer windows than this over all micrographs are refused.
+    count : int
+        At most so many windows over all micrographs.
+    per_micrograph : int
+        At most so many windows of one micrograph, so that none dominates.
+    micrographs : int
+        At most so many micrographs are used, evenly spaced over the inputs.
+    overlap : float
+        Greatest share of a window that another one covers.
+    margin_a : float
+        Width of the frame around a window in which signal counts as signal in the window.
+    border_a : float
+        Distance kept from the borders of the micrograph.
+    drift : float
+        Greatest slow deviation (blur by 100 A) from the median, in noise standard deviations:
+        dark contamination, edges of carbon, gradients.
+    variance : float
+        Greatest ratio, either way, of the fine noise's variance to its median in the micrograph.
+    spot : float
+        Greatest Fourier coefficient of a window, as multiple of the mean power of its ring:
+        crystals.
+    faint : tuple of float
+        A micrograph whose contrast (see `contrast`) lies between these limits shows neither clear
+        particles nor none; it is used only when the others give too few windows.
+    seed : int
+        Of the random choice between acceptable windows.
+    """
+
+    windows_a: tuple[PositiveFloat, ...] = Field((256.0, 192.0, 128.0, 96.0), min_length=1)
+    evidence: tuple[PositiveFloat, ...] = Field((0.008, 0.05, 0.2), min_length=1)
+    least: int = Field(48, ge=1)
+    count: int = Field(2000, ge=1)
+    per_micrograph: int = Field(100, ge=1)
+    micrographs: int = Field(50, ge=1)
+    overlap: float = Field(0.0, ge=0, lt=1)
+    margin_a: float = Field(24.0, ge=0)
+    border_a: float = Field(40.0, ge=0)
+    drift: float = Field(0.5, gt=0)
+    variance: float = Field(1.6, gt=1)
+    spot: float = Field(25.0, gt=1)
+    faint: tuple[float, float] = (0.05, 0.35)
+    seed: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if list(self.windows_a) != sorted(self.windows_a, reverse=True):
+            raise ValueError("windows_a goes from large to small")
+        if list(self.evidence) != sorted(self.evidence):
+            raise ValueError("evidence goes from strict (low) to lenient (high)")
+        if self.faint[0] > self.faint[1]:
+            raise ValueError("faint: the lower limit comes first")
+        if self.least > self.count:
+            raise ValueError(f"least {self.least} is more than count {self.count}")
+        return self
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Square windows of one micrograph, in the order in which they were drawn.
+
+    Attributes
+    ----------
+    y_px, x_px : int array, shape (n,)
+        Top left corner at the working pixel size.
+    size_px : int
+        Side.
+    evidence : float array, shape (n,)
+        Greatest local energy of the estimate in the window and its margin, noise variances.
+    """
+
+    y_px: NDArray[np.int64]
+    x_px: NDArray[np.int64]
+    size_px: int
+    evidence: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        """Return the number of windows."""
+        return len(self.y_px)
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What is known of each pixel of a micrograph before windows are drawn, each (y, x).
+
+    `scaled` is the micrograph in units of the noise, `energy` the local energy of the estimate,
+    `allowed` where windows may lie, `grain` the local variance of the fine noise.
+    """
+
+    scaled: Tensor
+    energy: Tensor
+    allowed: Tensor
+    grain: Tensor
+    pixel_size_a: float
+
+
+def window_px(size_a: float, pixel_size_a: float) -> int:
+    """Side of a window in pixels: the nearest multiple of 8, at least 8."""
+    return max(8, 8 * round(size_a / pixel_size_a / 8))
+
+
+def signal_energy(estimate: Float[Tensor, "y x"], pixel_size_a: float) -> Float[Tensor, "y x"]:
+    """Local energy (Gaussian of 16 A) of the estimate between periods of 20 and 200 A.
+
+    Band and neighbourhood are differences of Gaussians, mirrored at the borders. The unit is that
+    of the estimate squared: the variance of the noise.
+    """
+    # A Gaussian of sigma halves the power at a period of 2 pi sigma / sqrt(ln 2) = 7.5 sigma.
+    fine, coarse = (period / 7.5 / pixel_size_a for period in BAND_A)
+    band = gaussian_lowpass(estimate, fine) - gaussian_lowpass(estimate, coarse)
+    return gaussian_lowpass(band.square(), _ENERGY_SIGMA_A / pixel_size_a).clamp(min=0)
+
+
+def survey(
+    scaled: Float[Tensor, "y x"],
+    estimate: Float[Tensor, "y x"],
+    pixel_size_a: float,
+    settings: ExtractionSettings,
+    allowed: Bool[Tensor, "y x"] | None = None,
+) -> Survey:
+    """Look over a micrograph once, for windows of any size and any limit.
+
+    Parameters
+    ----------
+    scaled, estimate : Tensor, shape (y, x)
+        Micrograph in units of the noise, and the denoiser's estimate of the signal in it.
+    pixel_size_a : float
+        Their pixel size in angstrom.
+    settings : ExtractionSettings
+        What is excluded.
+    allowed : Tensor, optional
+        True where windows may lie.
+    """
+    border = math.ceil(settings.border_a / pixel_size_a)
+    inside = torch.zeros_like(scaled, dtype=torch.bool)
+    inside[border : scaled.shape[0] - border, border : scaled.shape[1] - border] = True
+    slow = gaussian_lowpass(scaled, _DRIFT_SIGMA_A / pixel_size_a)
+    inside &= (slow - slow.median()).abs() < settings.drift
+    if allowed is not None:
+        inside &= allowed
+    fine = scaled - gaussian_lowpass(scaled, _GRAIN_SIGMA_A / pixel_size_a)
+    return Survey(
+        scaled, signal_energy(estimate, pixel_size_a), inside, fine.square(), pixel_size_a
+    )
+
+
+def contrast(found: Survey, settings: ExtractionSettings) -> float:
+    """Evidence of the strongest signal: the 98 % quantile over the smallest windows.
+
+    Above 0.35 particles are clearly seen; a field without particles has less than about 0.05.
+    """
+    size = window_px(min(settings.windows_a), found.pixel_size_a)
+    if size > min(found.scaled.shape):
+        return 0.0
+    values = _pooled_max(found.energy, size, _margin_px(found, settings))
+    return float(torch.quantile(values[::4, ::4].flatten(), _CONTRAST_QUANTILE))
+
+
+def find_windows(
+    found: Survey,
+    settings: ExtractionSettings,
+    size_px: int,
+    limit: float,
+    generator: torch.Generator,
+) -> Windows:
+    """Draw windows whose evidence is under a limit, in random order.
+
+    Parameters
+    ----------
+    found : Survey
+        From `survey`.
+    settings : ExtractionSettings
+        Quota, overlap and what is excluded.
+    size_px : int
+        Side of the windows.
+    limit : float
+        On the evidence, noise variances.
+    generator : torch.Generator
+        Stream on the CPU, for the choice between acceptable windows.
+    """
+    if size_px > min(found.scaled.shape):
+        return _windows([], size_px, np.zeros((0, 0)))
+    evidence = _pooled_max(found.energy, size_px, _margin_px(found, settings))
+    free = _pooled_max((~found.allowed).float(), size_px, 0) == 0
+    variance = avg_pool2d(found.grain[None, None], size_px, 1)[0, 0]
+    ratio = variance / variance.median()
+    even = (ratio < settings.variance) & (ratio > 1 / settings.variance)
+    good = (free & even & (evidence <= limit)).cpu()
+    step = max(1, size_px // 8)
+    places = good[::step, ::step].nonzero() * step
+    places = places[torch.randperm(len(places), generator=generator)]
+    taken: list[tuple[int, int]] = []
+    for y, x in places.tolist():
+        if len(taken) == settings.per_micrograph:
+            break
+        if _overlap(y, x, taken, size_px) > settings.overlap:
+            continue
+        if _spot(found.scaled[y : y + size_px, x : x + size_px]) <= settings.spot:
+            taken.append((y, x))
+    return _windows(taken, size_px, evidence.cpu().double().numpy())
+
+
+def _windows(taken: list[tuple[int, int]], size_px: int, evidence: NDArray[np.float64]) -> Windows:
+    corners = np.array(taken, np.int64).reshape(-1, 2)
+    y, x = corners[:, 0], corners[:, 1]
+    return Windows(y, x, size_px, evidence[y, x])
+
+
+def _margin_px(found: Survey, settings: ExtractionSettings) -> int:
+    return round(settings.margin_a / found.pixel_size_a)
+
+
+def _pooled_max(image: Tensor, size: int, margin: int) -> Tensor:
+    """Greatest value in each window and `margin` pixels around it; indexed by top left corner."""
+    padded = torch.nn.functional.pad(image[None, None], (margin,) * 4, value=0.0)
+    width = size + 2 * margin
+    return max_pool2d(max_pool2d(padded, (width, 1), 1), (1, width), 1)[0, 0]
+
+
+def _overlap(y: int, x: int, taken: list[tuple[int, int]], size: int) -> float:
+    """Greatest share of the window at (y, x) that one of the windows taken covers."""
+    if not taken:
+        return 0.0
+    other = np.array(taken)
+    sides = (size - np.abs(other - (y, x))).clip(min=0)
+    return float(sides.prod(1).max() / size**2)
+
+
+def _spot(window: Tensor) -> float:
+    """Greatest power of a Fourier coefficient as multiple of the mean of its ring."""
+    size = window.shape[-1]
+    taper = torch.hann_window(size, periodic=False, device=window.device)
+    power = torch.fft.rfft2((window - window.mean()) * taper[:, None] * taper).abs().square()
+    index = torch.arange(size, device=window.device)
+    fy = torch.minimum(index, size - index)[:, None]
+    ring = torch.hypot(fy.float(), index[None, : size // 2 + 1].float()).round().long()
+    ring = ring.clamp(max=size // 2).flatten()
+    total = torch.zeros(size // 2 + 1, device=window.device).index_add_(0, ring, power.flatten())
+    mean = total / torch.bincount(ring, minlength=size // 2 + 1).clamp(min=1)
+    ratio = power.flatten() / mean[ring].clamp(min=1e-12)
+    # The innermost rings hold too few coefficients to tell a peak from their mean.
+    return float(ratio[ring >= 4].max())
