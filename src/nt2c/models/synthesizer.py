@@ -72,10 +72,19 @@ class Generator(nn.Module):
         )
         self.stem = nn.Conv2d(inputs, width, 1)
         self.body = nn.ModuleList(nn.Conv2d(width, width, 3) for _ in range(2))
-        self.head = nn.Conv2d(width, bands + 1, 1)
+        self.head = nn.Conv2d(width + inputs - bands, bands + 1, 1)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
         self.bands, self.inputs, self.reach_px = bands, inputs, len(self.body)
+
+    def stir(self, amount: float) -> None:
+        """Let every noise map move the gain of every band a little (standard deviation of its log).
+
+        The Gaussian field is a saddle point: more of a map or less of it are equally likely, so
+        that at nothing of it no gradient says that some would be better.
+        """
+        with torch.no_grad():
+            self.head.weight[:-1, self.settings.width :] = amount
 
     def draw(
         self, count: int, shape: tuple[int, int], generator: torch.Generator
@@ -129,9 +138,10 @@ class Generator(nn.Module):
         x = functional.leaky_relu(self.stem(maps), _LEAK)
         for layer in self.body:
             x = functional.leaky_relu(layer(x), _LEAK)
-        change = self.head(x)
         r = self.reach_px
-        field = maps[:, : self.bands, r : maps.shape[2] - r, r : maps.shape[3] - r]
+        inner = maps[:, :, r : maps.shape[2] - r, r : maps.shape[3] - r]
+        field, other = inner.tensor_split([self.bands], 1)
+        change = self.head(torch.cat([x, other], 1))
         limit = _LARGEST_LOG_GAIN
         gain = torch.exp(limit * torch.tanh(change[:, :-1] / limit))
         result: Tensor = (field * gain).sum(1, keepdim=True) + change[:, -1:]
@@ -166,28 +176,47 @@ def _smooth(size: int, sigma: float, device: torch.device) -> Float[Tensor, "siz
 class Critic(nn.Module):
     """Scores windows (n, 1, s, s): higher means more like the real ones. No normalization layer.
 
-    Reads the mean response of every level, so that it judges fine grain, patches and the window
-    as a whole. Works on 2 x 2 pixel blocks; s is a multiple of 2.
+    Reads the mean and the root mean square of every level's responses, so that it judges fine
+    grain, patches and the window as a whole. Works on 2 x 2 pixel blocks; s is a multiple of 2.
     """
+
+    offset: Tensor
+    gain: Tensor
 
     def __init__(self, widths: tuple[int, ...]) -> None:
         super().__init__()
         self.levels = nn.ModuleList(
             nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise((4, *widths))
         )
-        self.judge = nn.Sequential(nn.Linear(sum(widths), 64), nn.SiLU(), nn.Linear(64, 1))
+        features = 2 * sum(widths)
+        self.register_buffer("offset", torch.zeros(features))
+        self.register_buffer("gain", torch.ones(features))
+        self.judge = nn.Sequential(nn.Linear(features, 64), nn.SiLU(), nn.Linear(64, 1))
 
-    def forward(self, windows: Float[Tensor, "n 1 s s"]) -> Float[Tensor, " n"]:
-        """Return one score for each window."""
+    def calibrate(self, windows: Float[Tensor, "n 1 s s"]) -> None:
+        """Choose the constants that give the features of these windows mean 0 and variance 1.
+
+        Windows differ in their features by little beside their mean, so training would be slow
+        without; the constants stay as they are, so that no window influences another's score.
+        """
+        with torch.no_grad():
+            features = self._features(windows)
+        self.offset.copy_(features.mean(0))
+        self.gain.copy_(1 / features.std(0).clamp(min=1e-3))
+
+    def _features(self, windows: Tensor) -> Tensor:
         x = functional.pixel_unshuffle(windows, 2).contiguous(memory_format=torch.channels_last)
         seen = []
         for index, level in enumerate(self.levels):
             if index:
                 x = functional.avg_pool2d(x, 2)
             x = functional.leaky_relu(level(x), _LEAK)
-            # A sum over the root of the number of pixels changes by about 1 when the window does.
-            seen.append(x.sum((-2, -1)) / math.sqrt(x.shape[-2] * x.shape[-1]))
-        score: Tensor = self.judge(torch.cat(seen, 1))
+            seen += [x.mean((-2, -1)), (x.square().mean((-2, -1)) + 1e-6).sqrt()]
+        return torch.cat(seen, 1)
+
+    def forward(self, windows: Float[Tensor, "n 1 s s"]) -> Float[Tensor, " n"]:
+        """Return one score for each window."""
+        score: Tensor = self.judge((self._features(windows) - self.offset) * self.gain)
         return score[:, 0]
 
 

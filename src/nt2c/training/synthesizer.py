@@ -79,6 +79,7 @@ def train_synthesizer(
         network = Generator(settings.generator, covariance).to(where)
     task = SynthesisTask(network, windows[learn], windows[judge], covariance, settings, seed)
     gaussian = task.validate(network, 0)
+    network.stir(settings.stir)
     fingerprint: dict[str, Any] = {"seed": seed, **settings.model_dump(mode="json")}
     train(network, task, settings.optimizer, folder, fingerprint, device=device, on_step=on_step)
     return _finish(task, network, covariance, seed, gaussian)

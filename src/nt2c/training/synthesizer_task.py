@@ -40,17 +40,19 @@ class SynthesizerSettings(Settings):
     crop_px: int = Field(48, ge=8, description="side of what the critic sees, at most the window's")
     batch: int = Field(32, ge=2)
     critic_steps: int = Field(5, ge=1, description="steps of the critic per step of the generator")
+    critic_rate: float = Field(0.5, gt=0, description="learning rate of the critic, relative")
+    stir: float = Field(0.08, ge=0, description="what each noise map moves gains by at the start")
     penalty: float = Field(10.0, gt=0, description="weight of the gradient penalty")
     held_out: float = Field(0.2, gt=0, lt=1, description="share of the windows that only judge")
     least_windows: int = Field(48, ge=4)
     optimizer: OptimizerSettings = OptimizerSettings(
         steps=600,
-        learning_rate=5e-4,
+        learning_rate=2e-3,
         betas=(0.5, 0.999),
         warmup_steps=20,
         weight_decay=0.0,
         clip_norm=100.0,
-        ema_decay=0.99,
+        ema_decay=0.98,
         bf16=False,
         log_every=10,
         validate_every=50,
@@ -121,6 +123,7 @@ class SynthesisTask:
             torch.manual_seed(initial_seed(seed, "critic weights"))
             critic = Critic(settings.critic)
         self._critic = critic.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._critic.calibrate(windows[:, None, : self._crop, : self._crop])
         self._optimizer = torch.optim.Adam(
             self._critic.parameters(), betas=settings.optimizer.betas
         )
@@ -131,7 +134,7 @@ class SynthesisTask:
         """Train the critic for this step, then return minus its score of new noise."""
         settings = self._settings
         for group in self._optimizer.param_groups:
-            group["lr"] = learning_rate(settings.optimizer, step)
+            group["lr"] = settings.critic_rate * learning_rate(settings.optimizer, step)
         random = stream(self._seed, "synthesizer", step, self._device)
         pool = 2 * settings.batch
         with torch.no_grad():

@@ -1,0 +1,326 @@
+"""Noise synthesizer: penalty, draws of any size, exact resume, diagnosis, commands."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from nt2c.cli.app import main
+from nt2c.cli.train_noise import verdict
+from nt2c.core.errors import InputError
+from nt2c.core.random import stream
+from nt2c.imaging.convolution import convolve, transfer_kernel
+from nt2c.io.mrc import MrcReader
+from nt2c.io.records import read_records
+from nt2c.models.synthesizer import Critic, Generator, GeneratorSettings, NoiseSynthesizer
+from nt2c.noise.samplers import ColouredNoise, WhiteNoise
+from nt2c.noise.spectra import fit_covariance, power_spectra
+from nt2c.training.loop import CHECKPOINT, LOG
+from nt2c.training.sampler_files import load_sampler, write_sampler
+from nt2c.training.synthesizer import SynthesizerSettings, diagnose, train_synthesizer
+from nt2c.training.synthesizer_fidelity import (
+    corrected_windows,
+    correction_kernel,
+    distances,
+    make_fields,
+)
+from nt2c.training.synthesizer_task import gradient_penalty
+
+SIDE = 16
+
+
+def patchy_windows(count: int = 80, side: int = SIDE) -> torch.Tensor:
+    """Correlated noise whose level differs from window to window."""
+    generator = stream(0, "windows")
+    white = torch.randn(count, side + 2, side + 2, generator=generator)
+    level = torch.exp(0.5 * torch.randn(count, 1, 1, generator=generator))
+    kernel = torch.tensor([[0.1, 0.2, 0.0], [0.2, 1.0, 0.1], [0.0, 0.1, 0.0]])
+    return level * convolve(white, kernel[None])[:, 0]
+
+
+def tiny_settings(**changes: Any) -> SynthesizerSettings:
+    optimizer = {
+        "steps": 4, "learning_rate": 1e-3, "betas": [0.5, 0.999], "warmup_steps": 1,
+        "weight_decay": 0.0, "clip_norm": 100.0, "ema_decay": 0.5, "bf16": False, "log_every": 1,
+        "validate_every": 2, "checkpoint_minutes": 1e-9,
+    }  # fmt: skip
+    values = {
+        "generator": {"width": 4, "slow_px": [4.0]}, "critic": [4, 6], "batch": 4,
+        "critic_steps": 2, "optimizer": optimizer,
+    }  # fmt: skip
+    return SynthesizerSettings.parse(values | changes)
+
+
+def stirred_generator(side: int = SIDE) -> Generator:
+    """A generator whose network does something: its last layer is no longer 0."""
+    network = Generator(GeneratorSettings(width=6), fit_covariance(patchy_windows(side=side)))
+    random = stream(1, "weights")
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.copy_(0.3 * torch.randn(weight.shape, generator=random))
+    return network.eval().requires_grad_(False)
+
+
+def stirred_sampler() -> NoiseSynthesizer:
+    network = stirred_generator()
+    covariance = fit_covariance(patchy_windows())
+    fields = make_fields(network, SIDE, 48, stream(2, "fields"))
+    return NoiseSynthesizer(network, correction_kernel(fields, covariance, SIDE), {"seed": 1})
+
+
+class Linear(nn.Module):
+    """Critic with gradient `weight` everywhere."""
+
+    def __init__(self, weight: torch.Tensor) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x * self.weight).sum((1, 2, 3))
+
+
+def test_penalty_of_a_linear_critic_is_that_of_the_norm_of_its_weights() -> None:
+    random = stream(3, "penalty")
+    real, made, share = torch.randn(5, 1, 8, 8), torch.randn(5, 1, 8, 8), torch.rand(5)
+    weight = torch.randn(1, 1, 8, 8, generator=random)
+    penalty = gradient_penalty(Linear(weight), real, made, share)
+    assert penalty.item() == pytest.approx((weight.norm().item() - 1) ** 2, rel=1e-5)
+    penalty.backward()  # d/dw (|w| - 1)^2 = 2 (|w| - 1) w / |w|: it trains the critic
+
+
+def test_penalty_is_taken_sample_by_sample_between_real_and_made() -> None:
+    class Square(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return 0.5 * x.square().sum((1, 2, 3))  # its gradient is x itself
+
+    random = stream(4, "penalty")
+    real, made = torch.randn(2, 6, 1, 8, 8, generator=random)
+    share = torch.rand(6, generator=random)
+    expected = sum(
+        ((a * (1 - t) + b * t).norm() - 1).square()
+        for a, b, t in zip(real, made, share, strict=True)
+    )
+    penalty = gradient_penalty(Square(), real, made, share)
+    assert penalty.item() == pytest.approx(float(expected) / 6, rel=1e-5)
+
+
+def test_penalty_agrees_with_differences_of_a_real_critic() -> None:
+    torch.manual_seed(0)
+    critic = Critic((3, 4)).double()
+    critic.calibrate(torch.randn(50, 1, 8, 8, dtype=torch.float64))
+    real, made = torch.randn(2, 2, 1, 8, 8)
+    share = torch.tensor([0.3, 0.8])
+    point = torch.lerp(real, made, share[:, None, None, None]).double()
+    slope = torch.zeros(2, 64, dtype=torch.float64)
+    for pixel in range(64):
+        step = torch.zeros(64, dtype=torch.float64)
+        step[pixel] = 1e-5
+        step = step.reshape(1, 1, 8, 8)
+        with torch.no_grad():
+            slope[:, pixel] = (critic(point + step) - critic(point - step)) / 2e-5
+    expected = (slope.norm(dim=1) - 1).square().mean()
+    penalty = gradient_penalty(critic.float(), real, made, share)
+    assert penalty.item() == pytest.approx(expected.item(), rel=1e-3)
+
+
+def test_no_window_influences_anothers_score() -> None:
+    critic = Critic((4, 6))
+    critic.calibrate(torch.randn(20, 1, 16, 16))
+    windows = torch.randn(6, 1, 16, 16)
+    assert torch.allclose(critic(windows)[:2], critic(windows[:2]), atol=1e-5)
+
+
+def test_convolution_is_that_of_the_definition() -> None:
+    image, kernel = torch.randn(2, 12, 11), torch.randn(3, 5, 5)
+    expected = nn.functional.conv2d(image[:, None], kernel.flip(1, 2)[:, None])
+    assert torch.allclose(convolve(image, kernel), expected, atol=1e-4)
+    k = torch.fft.rfft2(kernel[:1], s=(16, 16))
+    real = transfer_kernel(torch.fft.rfft2(kernel[0] + kernel[0].flip(0, 1), s=(16, 16)).abs(), 15)
+    assert real.shape == (15, 15)
+    assert torch.allclose(real, real.flip(0, 1), atol=1e-6)
+    assert k.shape == (1, 16, 9)
+
+
+def test_untrained_it_is_the_gaussian_field_with_the_covariance_of_the_windows() -> None:
+    windows = patchy_windows(400)
+    covariance = fit_covariance((windows - windows.mean()) / windows.std())
+    network = Generator(GeneratorSettings(), covariance).requires_grad_(False)
+    made = network(network.draw(60, (3 * SIDE, 3 * SIDE), stream(5, "start")))[:, 0]
+    found = power_spectra(made.unfold(1, SIDE, SIDE).unfold(2, SIDE, SIDE).reshape(-1, SIDE, SIDE))
+    wanted = power_spectra((windows - windows.mean()) / windows.std())
+    assert float(made.var()) == pytest.approx(1, abs=0.05)
+    ratio = found.mean(0) / wanted.mean(0)
+    assert ratio.mean() == pytest.approx(1, abs=0.05)
+    assert ratio.std() < 0.3
+
+
+def test_correction_gives_the_network_the_spectrum_and_unit_variance() -> None:
+    network, covariance = stirred_generator(), fit_covariance(patchy_windows())
+    fields = make_fields(network, SIDE, 96, stream(6, "fit"))
+    kernel = correction_kernel(fields, covariance, SIDE)
+    before = corrected_windows(fields, torch.eye(1), SIDE)
+    made = corrected_windows(make_fields(network, SIDE, 96, stream(6, "new")), kernel, SIDE)
+    wanted = ColouredNoise(covariance).sample((400, SIDE, SIDE), stream(7, "wanted"))
+    error = [
+        float(torch.log(power_spectra(x).mean(0) / power_spectra(wanted).mean(0)).square().mean())
+        for x in (before, made)
+    ]
+    assert error[1] < 0.2 * error[0]
+    assert float(made.var()) == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 7, 40), (1, 65, 33)])
+def test_any_size(shape: tuple[int, int, int]) -> None:
+    noise = stirred_sampler().sample(shape, stream(8, "size"))
+    assert noise.shape == shape
+    assert noise.dtype == torch.float32
+    assert torch.isfinite(noise).all()
+
+
+def test_a_part_of_the_maps_gives_that_part_of_the_noise() -> None:
+    """Nothing is padded and no pixel is special."""
+    network = stirred_generator()
+    maps = network.draw(1, (24, 24), stream(9, "maps"))
+    whole = network(maps)
+    assert torch.allclose(network(maps[:, :, 5:, 3:-4]), whole[:, :, 5:, 3:-4], atol=1e-5)
+
+
+def test_no_checkerboard() -> None:
+    """Variance is the same at every place of a 2 x 2 and of a 4 x 4 grid; no line at Nyquist."""
+    noise = stirred_sampler().sample((12, 128, 128), stream(10, "checkerboard"))
+    for period in (2, 4):
+        cells = noise.square().reshape(12, 128 // period, period, 128 // period, period)
+        means = cells.mean((1, 3))
+        spread = means.std(0).mean() / math.sqrt(12)
+        assert (means.mean(0) - means.mean()).abs().max() < 6 * spread
+    power = power_spectra(noise).mean(0)
+    for y, x in ((64, 64), (64, 0), (0, 64), (32, 32), (64, 32)):
+        ring = power[max(0, y - 5) : y + 6, max(0, x - 5) : x + 6]
+        assert power[y, x] < 2.5 * ring.median()
+
+
+def test_same_seed_same_noise() -> None:
+    sampler = stirred_sampler()
+    first, again = (sampler.sample((1, 20, 20), stream(11, "same")) for _ in range(2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, sampler.sample((1, 20, 20), stream(12, "same")))
+
+
+def test_windows_cut_from_one_field_are_like_draws_of_their_own() -> None:
+    network = stirred_generator()
+    maps = network.draw_windows(40, SIDE, stream(13, "cut"))
+    assert maps.shape == (40, network.inputs, SIDE + 4, SIDE + 4)
+    whole = maps[:, -network.settings.whole :]
+    assert torch.equal(whole, whole[:, :, :1, :1].expand_as(whole))
+    assert whole[:, 0, 0, 0].unique().numel() == 40
+    own = torch.cat([network.draw(1, (SIDE, SIDE), stream(14, "own", i)) for i in range(200)])
+    assert torch.allclose(maps.std((0, 2, 3)), own.std((0, 2, 3)), rtol=0.35)
+
+
+def killed_at(last: int) -> Any:
+    class KilledError(Exception):
+        pass
+
+    def die(step: int, loss: float) -> None:
+        if step == last:
+            raise KilledError
+
+    return KilledError, die
+
+
+def test_resumed_training_equals_the_uninterrupted_one(tmp_path: Path) -> None:
+    windows, settings = patchy_windows(), tiny_settings()
+    whole = train_synthesizer(windows, settings, tmp_path / "whole", seed=3, device="cpu")
+    error, die = killed_at(4)  # after the checkpoint of step 3, past a validation
+    with pytest.raises(error):
+        train_synthesizer(windows, settings, tmp_path / "broken", seed=3, device="cpu", on_step=die)
+    assert (tmp_path / "broken" / CHECKPOINT).exists()
+    resumed = train_synthesizer(windows, settings, tmp_path / "broken", seed=3, device="cpu")
+    for name, value in whole.to_tensors()[0].items():
+        assert torch.equal(value, resumed.to_tensors()[0][name]), name
+    assert whole.metadata == resumed.metadata
+    logs = [read_records(tmp_path / name / LOG) for name in ("whole", "broken")]
+    for a, b in zip(*logs, strict=True):
+        assert {**a, "steps_per_s": 0} == {**b, "steps_per_s": 0}
+
+
+def test_critic_and_generator_learn(tmp_path: Path) -> None:
+    network = train_synthesizer(patchy_windows(), tiny_settings(), tmp_path, device="cpu")
+    records = read_records(tmp_path / LOG)
+    assert {"score", "diversity", "critic_distance", "gradient_penalty"} <= records[-1].keys()
+    assert network.metadata["figures_gaussian"]["score"] >= network.metadata["figures"]["score"]
+
+
+def test_few_windows_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"20 windows are too few .* 48 .* extract more"):
+        train_synthesizer(patchy_windows(20), tiny_settings(), tmp_path, device="cpu")
+
+
+def test_divergence_is_said(tmp_path: Path) -> None:
+    settings = tiny_settings()
+    optimizer = settings.optimizer.model_copy(update={"learning_rate": 1e8, "steps": 20})
+    wild = settings.model_copy(update={"optimizer": optimizer})
+    with pytest.raises(InputError, match="critic diverged at step"):
+        train_synthesizer(patchy_windows(), wild, tmp_path, device="cpu")
+
+
+def test_collapse_is_said() -> None:
+    windows = patchy_windows(200)
+    same = windows[:1].expand(200, -1, -1) + 0.05 * windows
+    figures = distances(windows, same, stream(15, "distances"))
+    assert figures["diversity"] < 0.5
+    assert "vary less" in diagnose(100, figures)[0]
+    honest = distances(windows[:100], windows[100:], stream(15, "distances"))
+    assert honest["score"] < 0.3 * figures["score"]
+    assert diagnose(100, honest) == []
+    assert "no network did better" in diagnose(0, honest)[0]
+
+
+def test_every_kind_has_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "noise.safetensors"
+    for sampler in (WhiteNoise(), ColouredNoise.fit(patchy_windows()), stirred_sampler()):
+        write_sampler(path, sampler)
+        again = load_sampler(path)
+        assert again.kind == sampler.kind
+        drawn = again.sample((2, 30, 20), stream(16, "file"))
+        assert torch.equal(drawn, sampler.sample((2, 30, 20), stream(16, "file")))
+
+
+def test_other_files_are_no_samplers(tmp_path: Path) -> None:
+    from nt2c.io.weights import write_weights
+
+    path = tmp_path / "model.safetensors"
+    write_weights(path, {"x": torch.zeros(1)}, {"kind": "denoiser"})
+    with pytest.raises(InputError, match=r"model.safetensors: holds 'denoiser', not a noise"):
+        load_sampler(path)
+    write_weights(path, {"x": torch.zeros(1)}, {"kind": "coloured"})
+    with pytest.raises(InputError, match=r"model.safetensors: the coloured sampler lacks"):
+        load_sampler(path)
+    tensors, metadata = stirred_sampler().to_tensors()
+    write_weights(path, tensors, {**metadata, "format": 99})
+    with pytest.raises(InputError, match="format 99"):
+        load_sampler(path)
+
+
+def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    windows, model = tmp_path / "windows.npy", tmp_path / "noise.safetensors"
+    np.save(windows, patchy_windows(60).numpy())
+    train = ["train-noise", str(windows), "-o", str(model), "--kind", "coloured"]
+    assert main([*train, "--pixel-size", "4"]) == 0
+    said = capsys.readouterr().out
+    assert "diversity" in said
+    assert "AUC" in said
+    for name in ("one.mrc", "two.npy", "three.mrcs"):
+        count = "1" if name.endswith(".mrc") else "2"
+        draw = ["sample-noise", str(model), "-o", str(tmp_path / name), "--shape", "24", "20"]
+        assert main([*draw, "--count", count]) == 0
+    stack = np.load(tmp_path / "two.npy")
+    assert stack.shape == (2, 24, 20)
+    with MrcReader(tmp_path / "one.mrc") as reader:
+        assert np.array_equal(reader.read(0), stack[0])
+    assert main(train) == 2
+    assert "--pixel-size" in capsys.readouterr().err
