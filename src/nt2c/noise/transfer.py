@@ -18,6 +18,7 @@ from torch import Tensor
 from nt2c.core.errors import InputError
 from nt2c.core.settings import Settings
 from nt2c.imaging.fourier import radial_power
+from nt2c.noise.spectra import sine_taper
 from nt2c.simulation.settings import AboveZero, Limits, Share
 
 Estimator = Literal["spectral", "least_squares"]
@@ -30,7 +31,9 @@ class TransferSettings(Settings):
     estimator: Estimator = Field(
         "spectral", description="contrast of the real micrographs, or that of the simulator"
     )
-    band_a: AboveZero = Field((12.0, 100.0), description="resolution at which power is compared")
+    band_a: AboveZero = Field(
+        (8.0, 100.0), description="resolution at which power is compared; the finest is noise"
+    )
     clean_fields: int = Field(48, ge=2, description="simulated fields that give the clean power")
     contrast_spread: float = Field(
         0.2, ge=0, description="augmentation: standard deviation of the logarithm of k1"
@@ -119,50 +122,44 @@ def segments(
 def tapered_power(
     squares: Float[Tensor, "n s s"], pixel_size_a: float
 ) -> tuple[Float[Tensor, " bins"], Float[Tensor, " bins"]]:
-    """Mean radial power of squares under a Hann taper: frequency in 1/angstrom, and density.
+    """Mean radial power of squares under a sine taper: frequency in 1/angstrom, and density.
 
     Its expectation is linear in the spectrum of the field that the squares are cut from: what leaks
     between rings does so in proportion. Power of squares of one size may thus be subtracted and
     divided, however small they are.
     """
-    size = squares.shape[-1]
-    line = torch.hann_window(size, periodic=True, device=squares.device)
-    taper = line[:, None] * line
-    taper = taper / taper.square().mean().sqrt()
+    taper = sine_taper(squares.shape[-1], squares.device)
     centred = squares - squares.mean((-2, -1), keepdim=True)
-    frequency, power = radial_power(centred * taper, pixel_size_a)
+    frequency, power = radial_power(centred * taper[:, None] * taper, pixel_size_a)
     return frequency, power.mean(0)
 
 
 def _in_band(frequency: Tensor, band_a: tuple[float, float]) -> Tensor:
     band = (frequency >= 1 / band_a[1]) & (frequency <= 1 / band_a[0])
-    if not bool(band.any()):
+    if int(band.sum()) < 3:
         raise InputError(
-            f"noise windows resolve no frequency between {band_a[1]:g} and {band_a[0]:g} A: widen "
-            "the band or extract larger windows"
+            f"noise windows resolve {int(band.sum())} frequencies between {band_a[1]:g} and "
+            f"{band_a[0]:g} A, and 3 are needed: widen the band or extract larger windows"
         )
     return band
 
 
-def _ring_weights(clean: Tensor, noise: Tensor, frequency: Tensor, k1_squared: Tensor) -> Tensor:
-    """What a ring knows of k1 squared, but for a constant: modes ~ k, deviation ~ power."""
-    return frequency * clean / (k1_squared.clamp(min=0) * clean + noise).square()
+def _ring_estimator(
+    real: Tensor, noise: Tensor, clean: Tensor, frequency: Tensor
+) -> Float[Tensor, "2 bins"]:
+    """Linear functionals of a power spectrum that say k1 squared and the level of the noise.
 
-
-def _squared_contrast(
-    real: Tensor, noise: Tensor, clean: Tensor, frequency: Tensor, weights_of: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Weighted least squares of the excess on the clean power: k1 squared per row, and weights.
-
-    The weights follow from the model fitted to `weights_of`, not from the powers measured: rings
-    that are high by chance must not lose weight.
+    Weights follow from the model fitted, not from the power measured: rings that are high by
+    chance must not lose weight.
     """
-    k1_squared = torch.zeros((), dtype=real.dtype, device=real.device)
-    for _ in range(4):
-        weights = _ring_weights(clean, noise, frequency, k1_squared)
-        k1_squared = ((weights_of - noise) * weights).sum() / (clean * weights).sum()
-    weights = _ring_weights(clean, noise, frequency, k1_squared)
-    return ((real - noise) * weights).sum(-1) / (clean * weights).sum(), weights
+    design = torch.stack([clean, noise], 1)
+    model = noise
+    for _ in range(5):
+        weighted = design.T * (frequency / model.square())
+        functionals: Tensor = torch.linalg.solve(weighted @ design, weighted)
+        squared, level = functionals @ real
+        model = squared.clamp(min=0) * clean + level.clamp(min=0.1) * noise
+    return functionals
 
 
 def spectral_contrast(
@@ -171,7 +168,7 @@ def spectral_contrast(
     clean_power: Float[Tensor, " bins"],
     frequency: Float[Tensor, " bins"],
     band_a: tuple[float, float],
-) -> float:
+) -> tuple[float, float]:
     """Contrast k1 of real micrographs: root of their excess of power over that of the clean field.
 
     Parameters
@@ -184,20 +181,30 @@ def spectral_contrast(
     band_a : tuple of float
         Finest and coarsest resolution in angstrom.
 
+    Returns
+    -------
+    float, float
+        k1, 0 where nothing exceeds the noise, and the amplitude of the micrographs' noise in that
+        of the windows, which are the quietest places.
+
     Raises
     ------
     InputError
-        The band holds no ring.
+        The band holds fewer than three rings.
 
     Notes
     -----
-    k1^2 = sum_r w_r (R_r - N_r) / sum_r w_r C_r with w_r = k_r C_r / (k1^2 C_r + N_r)^2: rings
-    weighted by the inverse variance of their mean periodogram; 0 where nothing exceeds the noise.
+    Weighted least squares of R_r = k1^2 C_r + m N_r over the rings r with weights
+    k_r / (k1^2 C_r + m N_r)^2: modes in a ring over the variance of a periodogram. The noise level
+    m comes from the rings where there is hardly any signal; with m = 1 a difference of 1 % in level
+    would outweigh the signal at an SNR of 0.01.
     """
     band = _in_band(frequency, band_a)
-    real, noise, clean = (p[band] for p in (real_power, noise_power, clean_power))
-    squared, _ = _squared_contrast(real, noise, clean, frequency[band], real)
-    return math.sqrt(max(0.0, float(squared)))
+    real, noise, clean, k = (
+        p[band].double() for p in (real_power, noise_power, clean_power, frequency)
+    )
+    squared, level = (_ring_estimator(real, noise, clean, k) @ real).clamp(min=0).sqrt().tolist()
+    return squared, level
 
 
 def least_squares_contrast(
@@ -270,17 +277,16 @@ def estimate_contrast(
         The micrographs hold no more power than their noise windows, or are smaller than those.
     """
     size = windows.shape[-1]
-    frequency, noise_power = tapered_power(windows, pixel_size_a)
+    frequency, noise = tapered_power(windows, pixel_size_a)
     band = _in_band(frequency, settings.band_a)
 
     def power_of(fields: Sequence[Tensor] | Tensor) -> Tensor:
         rows = [tapered_power(segments(field, size), pixel_size_a)[1] for field in fields]
-        return torch.stack(rows)[:, band]
+        return torch.stack(rows)[:, band].double()
 
-    power, each_clean = power_of(real), power_of(clean)
-    k, noise = frequency[band], noise_power[band]
-    mean_clean = each_clean.mean(0)
-    squared, weights = _squared_contrast(power, noise, mean_clean, k, power.mean(0))
+    power, each_clean, k = power_of(real), power_of(clean), frequency[band].double()
+    estimator = _ring_estimator(power.mean(0), noise[band].double(), each_clean.mean(0), k)
+    squared, levels = estimator @ power.T
     mean = float(squared.mean())
     if settings.estimator == "spectral" and not mean > 0:
         raise InputError(
@@ -288,29 +294,24 @@ def estimate_contrast(
             "more power than their noise windows: either they show no particles, or the windows "
             "do; look at the overlays of the extraction"
         )
-    # A periodogram deviates by its own value in every mode: pi k dk area modes in a half ring.
-    k_step = float(frequency[1] - frequency[0])
-    area = sum(image.numel() for image in real) / len(real) * pixel_size_a**2
-    variance = (weights * power.mean(0)).square() / (math.pi * k * k_step * area)
-    chance = float(variance.sum().sqrt() / (mean_clean * weights).sum())
-    own = (each_clean * weights).sum(-1)
-    spread2 = _relative_spread(squared) ** 2 - _relative_spread(own) ** 2
-    spread2 -= (chance / mean / 2) ** 2 if mean > 0 else 0.0
-
+    spectral = math.sqrt(max(0.0, mean)), float(windows.std() * levels.mean().sqrt())
     regression = _regress_simulated(simulated, clean, windows)
-    spectral = math.sqrt(max(0.0, mean))
-    k1, gain = (
-        (spectral, float(windows.std())) if settings.estimator == "spectral" else regression[:2]
-    )
+    k1, gain = spectral if settings.estimator == "spectral" else regression[:2]
+    # A periodogram deviates by its own value in every mode: pi k dk area modes in a half ring.
+    area = sum(image.numel() for image in real) / len(real) * pixel_size_a**2
+    modes = math.pi * k * (frequency[1] - frequency[0]) * area
+    chance = (estimator[0] * power.mean(0) / modes.sqrt()).norm() / squared.mean() / 2
+    scatter = _relative_spread(squared)
+    own = _relative_spread(estimator[0] @ each_clean.T)
     return Contrast(
         k1=k1,
         gain=gain,
-        spread=math.sqrt(max(0.0, spread2)),
+        spread=math.sqrt(max(0.0, scatter**2 - own**2 - float(chance) ** 2)),
         estimator=settings.estimator,
         band_a=settings.band_a,
         window_px=size,
-        spectral=spectral,
-        error=_relative_spread(squared) / math.sqrt(len(squared)) if mean > 0 else 0.0,
+        spectral=spectral[0],
+        error=scatter / math.sqrt(len(real)),
         per_micrograph=tuple(squared.clamp(min=0).sqrt().tolist()),
         least_squares=regression,
     )

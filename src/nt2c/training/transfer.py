@@ -75,7 +75,7 @@ def measure_contrast(
     clean, noisy = [], []
     for draw in range(settings.clean_fields):
         batch = source.simulated(draw, 1)
-        clean.append(_parts(batch, matched.pixel_size_a)[0][0])
+        clean.append(particles_and_rest(batch, matched.pixel_size_a)[0][0])
         noisy.append(scaled_pairs(batch, matched.pixel_size_a).noisy[0, 0])
     return estimate_contrast(
         [image.to(device) for image in real],
@@ -87,7 +87,7 @@ def measure_contrast(
     )
 
 
-def _parts(batch: SimulatedBatch, pixel_size_a: float) -> tuple[Tensor, Tensor]:
+def particles_and_rest(batch: SimulatedBatch, pixel_size_a: float) -> tuple[Tensor, Tensor]:
     """Particles and the noiseless rest, each (n, y, x) in units of the simulator's noise."""
     scaling = fit_scaling(clip_outliers(batch.noisy), pixel_size_a)
     return (
@@ -167,7 +167,7 @@ class TransferSource:
     def fields(self, draw: int, count: int) -> Pairs:
         """Make the `count` whole transferred fields of a draw."""
         batch = self._clean.simulated(draw, count)
-        particles, rest = _parts(batch, self._simulation.pixel_size_a)
+        particles, rest = particles_and_rest(batch, self._simulation.pixel_size_a)
         k1, gain = self._weights(draw, count)
         generator = stream(self._seed, f"{self._role} transferred noise", draw, self._device)
         noise = self._sampler.sample((count, *particles.shape[-2:]), generator)
