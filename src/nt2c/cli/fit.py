@@ -1,0 +1,151 @@
+"""The command `nt2c fit`: a model of one's own, from one's own micrographs."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nt2c.core.errors import SettingsError
+from nt2c.io.pixel_size import check_pixel_size
+
+if TYPE_CHECKING:
+    from nt2c.pipeline.fit import FitResult
+    from nt2c.pipeline.job import FitJob
+
+_NOISE = ("wgan", "coloured", "bootstrap", "white")
+
+Inputs = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="INPUT...",
+        help="Raw micrographs: files, folders, patterns in quotes, or a micrographs.star.",
+    ),
+]
+Output = Annotated[
+    Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the results.")
+]
+RecipeOption = Annotated[
+    str,
+    typer.Option(metavar="NAME|FILE", help="quick, fit, paper, or a recipe of your own (TOML)."),
+]
+PixelSize = Annotated[
+    float | None,
+    typer.Option(metavar="A", help="Pixel size in angstrom, where the files are wrong."),
+]
+Structures = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="Your particle, among the ones to learn: mmCIF or PDB or an MRC map, also .gz; repeat "
+        "for several.",
+        show_default="random assemblies of random size and symmetry",
+    ),
+]
+Coarse = Annotated[
+    str,
+    typer.Option(metavar="NAME|FILE", help="Model that finds the noise and is trained further."),
+]
+Noise = Annotated[
+    str | None,
+    typer.Option(
+        metavar="KIND",
+        help="What stands for the noise: wgan, coloured, bootstrap or white.",
+        show_default="that of the recipe",
+    ),
+]
+Masks = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Masks with the names of the micrographs: no noise is taken where not 0.",
+    ),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Seed = Annotated[
+    int | None,
+    typer.Option(min=0, help="Of all that is drawn.", show_default="that of the recipe"),
+]
+
+
+def fit(
+    inputs: Inputs,
+    output: Output,
+    recipe: RecipeOption = "fit",
+    pixel_size: PixelSize = None,
+    structure: Structures = None,
+    model: Coarse = "general",
+    noise: Noise = None,
+    mask: Masks = None,
+    device: Device = "auto",
+    seed: Seed = None,
+) -> int:
+    """Make a model from your own micrographs: their noise is learned and transferred.
+
+    Finds particle-free windows, learns their noise, measures the contrast of the particles, and
+    trains a denoiser on simulated particles of that contrast in that noise: DIR/model.safetensors.
+    No movies, halves or truth are needed. The same command again does only what is missing, and
+    goes on where it was stopped.
+    """
+    from nt2c.cli.watch import ConsoleWatch
+    from nt2c.pipeline.fit import fit as fit_model
+    from nt2c.pipeline.stages import locked
+
+    job = plan(inputs, output, recipe, pixel_size, structure, model, noise, mask, device, seed)
+    with locked(output), ConsoleWatch() as watch:
+        result = fit_model(job, watch)
+    typer.echo(f"\nmodel: {result.model}")
+    typer.echo(f"use it: nt2c denoise {' '.join(inputs)} -o denoised --model {result.model}")
+    return complain(result)
+
+
+def plan(
+    inputs: list[str],
+    output: Path,
+    recipe: str,
+    pixel_size: float | None,
+    structures: list[Path] | None,
+    model: str,
+    noise: str | None,
+    mask: Path | None,
+    device: str,
+    seed: int | None,
+) -> "FitJob":
+    """Turn options into a job, and refuse what cannot be done before anything is done."""
+    from nt2c.inference.denoiser import load_model
+    from nt2c.io.inputs import find_inputs
+    from nt2c.io.star import read_optics_star
+    from nt2c.pipeline.job import FitJob
+    from nt2c.pipeline.settings import read_fit_recipe
+
+    check_pixel_size("--pixel-size", pixel_size)
+    if device not in ("auto", "cpu", "cuda"):
+        raise SettingsError(f"--device {device}: use auto, cpu or cuda")
+    if noise is not None and noise not in _NOISE:
+        raise SettingsError(f"--noise {noise}: use one of {', '.join(_NOISE)}")
+    if mask is not None and not mask.is_dir():
+        raise SettingsError(f"--mask {mask}: not a folder; give one with a mask per micrograph")
+    for path in structures or ():
+        if not path.is_file():
+            raise SettingsError(f"--structure {path}: no such file; check the path")
+    chosen = read_fit_recipe(recipe)
+    found = tuple(find_inputs(inputs))
+    stars = [path for path in inputs if path.lower().endswith(".star")]
+    if len(stars) == 1:
+        chosen = chosen.imaged_as(read_optics_star(stars[0]))
+    given = {"noise": noise, "seed": seed}
+    return FitJob(
+        inputs=found,
+        folder=output,
+        recipe=chosen.model_copy(update={k: v for k, v in given.items() if v is not None}),
+        coarse=load_model(model),
+        pixel_size_a=pixel_size,
+        structures=tuple(structures or ()),
+        masks=mask,
+        device=device,
+    )
+
+
+def complain(result: "FitResult") -> int:
+    """Name the inputs that could not be used; return the exit code."""
+    for message in result.failed:
+        typer.secho(f"nt2c: {message}", err=True, fg="red")
+    return 1 if result.failed else 0

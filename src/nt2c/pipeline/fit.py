@@ -1,0 +1,209 @@
+"""From a user's micrographs to their own model: windows, contrast, noise, training.
+
+Each stage is a folder of the run (see `stages`); what a later stage needs it reads from there. The
+model is copied to the top of the folder, and `fit.json` says how it came about.
+"""
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nt2c import __version__
+from nt2c.inference.runner import model_fingerprint
+from nt2c.io.files import atomic_path
+from nt2c.io.records import write_json
+from nt2c.pipeline import verdicts
+from nt2c.pipeline.extract import FileOutcome, extract_noise
+from nt2c.pipeline.job import FitJob, Watch
+from nt2c.pipeline.learning import SAMPLER, learn_noise
+from nt2c.pipeline.stages import Outcome, Stage, finished, run_stage
+from nt2c.pipeline.training import CONTRAST, MODEL, Earlier, find_contrast, train_final
+
+RECORD = "fit.json"
+WINDOWS, NOISE, CONTRAST_STAGE, TRAINING = "windows", "noise", "contrast", "training"
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """The model file, the record of `fit.json`, and a message for each input that failed."""
+
+    model: Path
+    record: dict[str, Any]
+    failed: tuple[str, ...]
+
+
+Work = Callable[[Path], Mapping[str, Any]]
+
+
+def fit(job: FitJob, watch: Watch) -> FitResult:
+    """Do the stages that are missing or changed, and leave `model.safetensors` in the folder.
+
+    The caller holds the lock of the folder (`stages.locked`).
+
+    Raises
+    ------
+    InputError
+        No micrograph can be used, too few particle-free windows are found, or a file of a
+        structure or a mask is no such thing.
+    SettingsError
+        The folder holds files of others, or the device is not there.
+    """
+    if job.structures:
+        watch.warn(
+            "with --structure the model learns your particle, and may show it where there is none "
+            "(reference bias): do not pick on its output alone"
+        )
+    done: dict[str, Outcome] = {}
+    said: dict[str, str] = {}
+
+    def do(name: str, stage: Stage, work: Work, total: int) -> Path:
+        if finished(stage) is None:
+            watch.begin(name, total)
+        done[name] = run_stage(stage, work)
+        said[name] = verdicts.SAY[name](done[name].record)
+        watch.verdict(name, said[name], done[name].seconds, reused=done[name].reused)
+        for warning in done[name].record.get("warnings", ()):
+            watch.warn(warning)
+        return stage.folder
+
+    recipe = job.recipe
+    windows = do(
+        WINDOWS,
+        _windows_stage(job),
+        lambda f: _extract(job, f, watch),
+        min(len(job.inputs), recipe.extraction.micrographs),
+    )
+    contrast = do(
+        CONTRAST_STAGE,
+        _contrast_stage(job, done[WINDOWS]),
+        lambda f: find_contrast(job, windows, f),
+        1,
+    )
+    noise = do(
+        NOISE,
+        _noise_stage(job, done[WINDOWS]),
+        lambda f: learn_noise(job, windows, f, watch),
+        recipe.synthesizer.optimizer.steps if recipe.noise == "wgan" else 1,
+    )
+    training = do(
+        TRAINING,
+        _training_stage(job, done),
+        lambda f: train_final(job, Earlier(windows, noise, contrast), f, watch),
+        recipe.optimizer.steps,
+    )
+    model = job.folder / MODEL
+    with atomic_path(model) as temporary:
+        shutil.copyfile(training / MODEL, temporary)
+    record = _record(job, done, said)
+    write_json(job.folder / RECORD, record)
+    return FitResult(model, record, tuple(done[WINDOWS].record["failed"]))
+
+
+def _windows_stage(job: FitJob) -> Stage:
+    masks = sorted(job.masks.iterdir()) if job.masks else []
+    return Stage(
+        job.folder / WINDOWS,
+        {
+            "extraction": job.recipe.extraction.model_dump(mode="json"),
+            "pixel_size_a": job.pixel_size_a,
+            "star_pixel_sizes_a": [item.star_pixel_size_a for item in job.inputs],
+            "coarse": model_fingerprint(job.coarse),
+        },
+        inputs=[*(item.path for item in job.inputs), *masks],
+        outputs=("windows.npy", "windows.csv", "summary.json"),
+    )
+
+
+def _noise_stage(job: FitJob, windows: Outcome) -> Stage:
+    recipe = job.recipe
+    settings: dict[str, Any] = {"noise": recipe.noise, "seed": recipe.seed}
+    if recipe.noise == "wgan":
+        settings["synthesizer"] = recipe.synthesizer.model_dump(mode="json")
+    return Stage(job.folder / NOISE, settings, after=[windows.key], outputs=(SAMPLER,))
+
+
+def _signal_settings(job: FitJob) -> dict[str, Any]:
+    wanted = {"seed", "transfer", "simulation", "pairs"}
+    return job.recipe.model_dump(mode="json", include=wanted) | {
+        "pixel_size_a": job.coarse.pixel_size_a
+    }
+
+
+def _contrast_stage(job: FitJob, windows: Outcome) -> Stage:
+    return Stage(
+        job.folder / CONTRAST_STAGE,
+        _signal_settings(job),
+        inputs=job.structures,
+        after=[windows.key],
+        outputs=(CONTRAST,),
+    )
+
+
+def _training_stage(job: FitJob, done: Mapping[str, Outcome]) -> Stage:
+    recipe = job.recipe
+    settings = _signal_settings(job) | recipe.model_dump(
+        mode="json", include={"name", "network", "recorrupted", "optimizer"}
+    )
+    settings["coarse"] = model_fingerprint(job.coarse)
+    return Stage(
+        job.folder / TRAINING,
+        settings,
+        inputs=job.structures,
+        after=[done[name].key for name in (WINDOWS, NOISE, CONTRAST_STAGE)],
+        outputs=(MODEL,),
+    )
+
+
+def _record(job: FitJob, done: Mapping[str, Outcome], said: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "version": __version__,
+        "recipe": job.recipe.model_dump(mode="json"),
+        "coarse": {
+            "name": job.coarse.metadata.get("name"),
+            "fingerprint": model_fingerprint(job.coarse),
+        },
+        "inputs": [str(item.path) for item in job.inputs],
+        "structures": [str(path) for path in job.structures],
+        "device": job.device,
+        "threads": torch.get_num_threads(),
+        "stages": {
+            name: {
+                "verdict": said[name],
+                "seconds": outcome.seconds,
+                "done_before": outcome.reused,
+                **outcome.record,
+            }
+            for name, outcome in done.items()
+        },
+    }
+
+
+def _extract(job: FitJob, folder: Path, watch: Watch) -> Mapping[str, Any]:
+    """Find particle-free windows; leave them in `folder`."""
+    done = 0
+
+    def tell(outcome: FileOutcome) -> None:
+        nonlocal done
+        done += 1
+        watch.advance(done, outcome.path.name)
+
+    summary = extract_noise(
+        job.inputs,
+        folder,
+        job.coarse,
+        job.recipe.extraction,
+        pixel_size_a=job.pixel_size_a,
+        masks=job.masks,
+        device=job.device,
+        on_file=tell,
+    )
+    failed = [_named(Path(one["path"]), one["reason"]) for one in summary["skipped"]]
+    return {**summary, "failed": failed}
+
+
+def _named(path: Path, reason: str) -> str:
+    return reason if str(path) in reason else f"{path}: {reason}"

@@ -1,0 +1,120 @@
+"""What can be said of a fitted model without the truth."""
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from nt2c.core.errors import InputError
+from nt2c.evaluation.pairs import PairScore, pair_score, pooled_fraction
+from nt2c.evaluation.spectral import Image
+from nt2c.inference.denoiser import Denoiser
+from nt2c.io.inputs import is_micrograph, split_ending
+from nt2c.io.micrographs import open_micrograph
+from nt2c.models.denoiser import DenoiserModel
+from nt2c.pipeline.job import FitJob, Watch
+
+
+@dataclass(frozen=True)
+class NoiseLeft:
+    """What a denoiser leaves in particle-free windows, judged in the whole micrographs.
+
+    Attributes
+    ----------
+    of_noise : float
+        Variance of the output in the windows over that of the micrographs there.
+    of_output : float
+        Variance of the output in the windows over that of the output everywhere.
+    """
+
+    of_noise: float
+    of_output: float
+
+
+def noise_left(model: DenoiserModel, windows: Path, device: str = "auto") -> NoiseLeft:
+    """Denoise the micrographs that the extraction kept in `windows`, and look at their windows."""
+    denoiser = Denoiser(model, device=device, precision="fp32")
+    with (windows / "windows.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    before, after, everywhere = [], [], []
+    for path in sorted((windows / "prepared").glob("*.npy")):
+        scaled = torch.from_numpy(np.load(path)).float()
+        with torch.inference_mode():
+            estimate = denoiser.estimate(scaled.to(denoiser.device)).cpu()
+        everywhere.append(float(estimate.var()))
+        for row in rows:
+            if row["micrograph"] == path.stem:
+                y, x, size = (int(row[key]) for key in ("y_px", "x_px", "size_px"))
+                before.append(float(scaled[y : y + size, x : x + size].var()))
+                after.append(float(estimate[y : y + size, x : x + size].var()))
+    left = sum(after) / len(after)
+    return NoiseLeft(left * len(before) / sum(before), left * len(everywhere) / sum(everywhere))
+
+
+def judge_independent(
+    job: FitJob, denoised: Path, independent: Path, watch: Watch
+) -> Mapping[str, Any]:
+    """Score raw, coarsely denoised and denoised micrographs by independent exposures.
+
+    Parameters
+    ----------
+    job : FitJob
+        Names the raw micrographs and the coarse model.
+    denoised : Path
+        Folder of the results for them.
+    independent : Path
+        Folder of exposures of the same fields, with the names of the raw micrographs.
+    watch : Watch
+        Hears how it goes on.
+
+    Returns
+    -------
+    mapping
+        `fraction` of the signal recovered for each method, all fields pooled; `fields`, the same
+        for each; `failed`, a message for each micrograph that could not be scored.
+
+    Raises
+    ------
+    InputError
+        No micrograph can be scored.
+    """
+    partners = {split_ending(p.name)[0]: p for p in independent.iterdir() if is_micrograph(p)}
+    coarse = Denoiser(job.coarse, device=job.device)
+    scores: dict[str, dict[str, PairScore]] = {}
+    failed = []
+    for index, item in enumerate(job.inputs):
+        try:
+            partner = partners.get(split_ending(item.path.name)[0])
+            if partner is None:
+                raise InputError(f"{item.path}: {independent} holds no exposure of that name")
+            with open_micrograph(item.path, job.pixel_size_a, item.star_pixel_size_a) as raw:
+                image, pixel_size_a = raw.read(), raw.pixel_size_a
+            second, result = _image(partner), _image(denoised / item.output_name)
+            methods = {"raw": image, "coarse": coarse(image, pixel_size_a), "fitted": result}
+            scores[item.output_name] = {
+                name: pair_score(made, second, image, pixel_size_a=pixel_size_a)
+                for name, made in methods.items()
+            }
+        except InputError as error:
+            failed.append(str(error))
+        watch.advance(index + 1, item.path.name)
+    if not scores:
+        raise InputError(f"--independent {independent}: no micrograph could be scored: {failed[0]}")
+    pooled = {
+        method: pooled_fraction([score[method] for score in scores.values()])
+        for method in ("raw", "coarse", "fitted")
+    }
+    fields = {
+        field: {method: score.fraction for method, score in own.items()}
+        for field, own in scores.items()
+    }
+    return {"fraction": pooled, "fields": fields, "failed": failed}
+
+
+def _image(path: Path) -> Image:
+    with open_micrograph(path, 1.0) as micrograph:  # the pixel size is that of the raw one
+        return micrograph.read()

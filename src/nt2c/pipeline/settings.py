@@ -1,0 +1,113 @@
+"""Settings of a fit: one recipe describes how a model is made from micrographs."""
+
+from importlib import resources
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from nt2c.core.errors import SettingsError
+from nt2c.core.settings import Settings
+from nt2c.io.recipes import read_settings
+from nt2c.io.star import StarOptics
+from nt2c.models.unet import UNetSettings
+from nt2c.noise.extraction import ExtractionSettings
+from nt2c.noise.transfer import TransferSettings
+from nt2c.simulation.settings import SimulationSettings
+from nt2c.training.settings import (
+    OptimizerSettings,
+    PairSettings,
+    Recipe,
+    RecorruptedSettings,
+)
+from nt2c.training.synthesizer import SynthesizerSettings
+
+NoiseKind = Literal["wgan", "coloured", "bootstrap", "white"]
+
+
+class FitRecipe(Settings):
+    """How noise is found, learned and transferred, and how the denoiser is trained."""
+
+    name: str
+    seed: int = Field(0, ge=0)
+    noise: NoiseKind = Field("wgan", description="what draws the noise of training pairs")
+    extraction: ExtractionSettings = ExtractionSettings()
+    synthesizer: SynthesizerSettings = SynthesizerSettings()
+    transfer: TransferSettings = TransferSettings()
+    simulation: SimulationSettings = SimulationSettings()
+    network: UNetSettings | None = Field(
+        None, description="trained from scratch; without it the coarse model is trained on"
+    )
+    pairs: PairSettings = PairSettings()
+    recorrupted: RecorruptedSettings = RecorruptedSettings()
+    optimizer: OptimizerSettings = OptimizerSettings()
+
+    @model_validator(mode="after")
+    def _training_fits(self) -> Self:
+        if self.network is not None:
+            self.denoiser(self.network, self.simulation.pixel_size_a)
+        return self
+
+    def denoiser(self, coarse: UNetSettings, pixel_size_a: float) -> Recipe:
+        """Recipe of the final denoiser.
+
+        Parameters
+        ----------
+        coarse : UNetSettings
+            Network of the coarse model, for a recipe without one of its own.
+        pixel_size_a : float
+            Working pixel size of the coarse model, which the windows have too.
+
+        Raises
+        ------
+        ValueError
+            Sizes do not fit each other.
+        """
+        return Recipe(
+            name=self.name,
+            seed=self.seed,
+            simulation=self.simulation.model_copy(update={"pixel_size_a": pixel_size_a}),
+            network=self.network or coarse,
+            pairs=self.pairs,
+            recorrupted=self.recorrupted,
+            optimizer=self.optimizer,
+        )
+
+    def imaged_as(self, optics: StarOptics) -> Self:
+        """Take defocus (where the recipe names none), voltage and aberration of a data set."""
+        told = {"voltage_kv": optics.voltage_kv, "cs_mm": optics.spherical_aberration_mm}
+        imaging = self.simulation.imaging.model_copy(
+            update={key: value for key, value in told.items() if value is not None}
+        )
+        transfer = self.transfer
+        if transfer.defocus_um is None:
+            transfer = transfer.model_copy(update={"defocus_um": optics.defocus_um})
+        simulation = self.simulation.model_copy(update={"imaging": imaging})
+        return self.model_copy(update={"simulation": simulation, "transfer": transfer})
+
+
+def recipe_folder() -> Path:
+    """Folder of the recipes that come with nt2c: in the package, or in the source tree."""
+    packaged = Path(str(resources.files("nt2c") / "recipes"))
+    return packaged if packaged.is_dir() else Path(__file__).resolve().parents[3] / "recipes"
+
+
+FIT_RECIPES = ("quick", "fit", "paper")
+"""Names of the recipes for a fit; others in that folder are for `nt2c train`."""
+
+
+def read_fit_recipe(name_or_path: str) -> FitRecipe:
+    """Return a recipe that comes with nt2c, by name, or that of a TOML file.
+
+    Raises
+    ------
+    SettingsError
+        There is no such recipe, or its contents are refused.
+    """
+    if name_or_path in FIT_RECIPES:
+        return read_settings(recipe_folder() / f"{name_or_path}.toml", FitRecipe)
+    if not Path(name_or_path).is_file():
+        raise SettingsError(
+            f"--recipe {name_or_path}: neither one of {', '.join(FIT_RECIPES)} nor a file"
+        )
+    return read_settings(name_or_path, FitRecipe)

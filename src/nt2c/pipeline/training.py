@@ -1,0 +1,117 @@
+"""The stages that use what was learned: contrast of the particles, and the final denoiser."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nt2c.core.random import stream
+from nt2c.inference.denoiser import load_model
+from nt2c.io.records import read_records, write_json
+from nt2c.io.weights import write_weights
+from nt2c.noise.transfer import Contrast
+from nt2c.pipeline.job import FitJob, Watch
+from nt2c.pipeline.judging import noise_left
+from nt2c.pipeline.learning import SAMPLER, split_windows
+from nt2c.pipeline.specimen import species_from_file
+from nt2c.simulation.bank import Species
+from nt2c.simulation.settings import SimulationSettings
+from nt2c.training.denoiser import train_denoiser, training_device
+from nt2c.training.loop import LOG
+from nt2c.training.sampler_files import load_sampler
+from nt2c.training.transfer import TransferSource, measure_contrast
+
+CONTRAST = "contrast.json"
+MODEL = "model.safetensors"
+EXAMPLE = "example.npy"
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """Folders of the stages before the training."""
+
+    windows: Path
+    noise: Path
+    contrast: Path
+
+
+def find_contrast(job: FitJob, windows: Path, folder: Path) -> Mapping[str, Any]:
+    """Measure how strong the particles of the micrographs are; leave that in `folder`."""
+    recipe = job.recipe
+    contrast = measure_contrast(
+        prepared_micrographs(windows),
+        split_windows(windows).learn,
+        _simulation(job),
+        recipe.pairs,
+        recipe.transfer,
+        seed=recipe.seed,
+        device=training_device(job.device),
+        species=_species(job),
+    )
+    write_json(folder / CONTRAST, contrast.to_record())
+    return contrast.to_record()
+
+
+def train_final(job: FitJob, earlier: Earlier, folder: Path, watch: Watch) -> Mapping[str, Any]:
+    """Train the denoiser on transferred pairs; leave it and an example of the pairs in `folder`."""
+    split = split_windows(earlier.windows)
+    settings = job.recipe.denoiser(job.coarse.network.settings, job.coarse.pixel_size_a)
+    source = _source(job, earlier)
+    model = train_denoiser(
+        settings,
+        folder,
+        device=job.device,
+        on_step=lambda step, loss: watch.advance(step, loss=loss),
+        source=source,
+        start=job.coarse if job.recipe.network is None else None,
+        real=prepared_micrographs(earlier.windows),
+        windows=split.judge,
+    )
+    pairs = source.fields(0, 1)
+    np.save(folder / EXAMPLE, torch.cat([pairs.noisy[0], pairs.clean[0]]).cpu().numpy())
+    write_weights(folder / MODEL, *model.to_tensors())
+    written = load_model(folder / MODEL)
+    return read_records(folder / LOG)[-1] | {
+        "noise_left": asdict(noise_left(written, earlier.windows, job.device)),
+        "noise_left_before": asdict(noise_left(job.coarse, earlier.windows, job.device)),
+    }
+
+
+def prepared_micrographs(windows: Path) -> list[Tensor]:
+    """Micrographs (y, x) that the extraction kept, in units of their noise."""
+    paths = sorted((windows / "prepared").glob("*.npy"))
+    return [torch.from_numpy(np.load(path)).float() for path in paths]
+
+
+def _simulation(job: FitJob) -> SimulationSettings:
+    return job.recipe.simulation.model_copy(update={"pixel_size_a": job.coarse.pixel_size_a})
+
+
+def _species(job: FitJob) -> list[Species]:
+    views = job.recipe.simulation.specimen.views
+    return [
+        species_from_file(
+            path, job.coarse.pixel_size_a, views, stream(job.recipe.seed, "structures", index)
+        )
+        for index, path in enumerate(job.structures)
+    ]
+
+
+def _source(job: FitJob, earlier: Earlier) -> TransferSource:
+    recipe = job.recipe
+    stored = json.loads((earlier.contrast / CONTRAST).read_text(encoding="utf-8"))
+    return TransferSource(
+        _simulation(job),
+        recipe.pairs,
+        recipe.transfer,
+        Contrast.from_record(stored),
+        load_sampler(earlier.noise / SAMPLER),
+        recipe.seed,
+        training_device(job.device),
+        species=_species(job),
+    )

@@ -1,0 +1,70 @@
+"""What came out of each stage, in a sentence."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Record = Mapping[str, Any]
+
+
+def plural(count: int, thing: str) -> str:
+    """Return "1 window", "2 windows"."""
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+
+
+def percent(share: float) -> str:
+    """Return a share as percent, with two digits where it is small."""
+    return f"{100 * share:.2g} %" if abs(share) < 0.1 else f"{100 * share:.0f} %"
+
+
+def of_windows(record: Record) -> str:
+    """How many windows were found, how large, and where."""
+    side_a = record["size_px"] * record["pixel_size_a"]
+    failed = len(record["failed"])
+    return (
+        f"{plural(record['windows'], 'window')} of {side_a:.0f} A from "
+        f"{plural(record['micrographs'], 'micrograph')}"
+        + (f"; {plural(failed, 'input')} could not be used" if failed else "")
+    )
+
+
+def of_noise(record: Record) -> str:
+    """How like the noise the sampler's draws are, beside a coloured Gaussian field's."""
+    own, coloured = record["fidelity"], record.get("coloured")
+    error = own["radial_error"]
+    beside = f" (coloured Gaussian {coloured['classifier_auc']['value']:.2f})" if coloured else ""
+    return (
+        f"{record['noise']}: spectrum agrees to {percent(error['value'])} in every ring (chance: "
+        f"{percent(error['same_high'])}), two-sample AUC {own['classifier_auc']['value']:.2f}"
+        f"{beside}"
+    )
+
+
+def of_contrast(record: Record) -> str:
+    """How strong the particles are, and how sure that is."""
+    several = [k for k in record["per_micrograph"]]
+    between = f", {min(several):.2f} to {max(several):.2f} between micrographs"
+    return (
+        f"contrast {record['k1']:.2f} of the simulated particles'"
+        f" (+- {percent(record['error'])}{between if len(several) > 1 else ''}); "
+        f"noise gain {record['gain']:.2f}"
+    )
+
+
+def of_training(record: Record) -> str:
+    """What the model leaves of noise, and how well it finds held-out signal."""
+    left, before = record["noise_left"], record["noise_left_before"]
+    correlation = record["validation_correlation2"] ** 0.5
+    return (
+        f"noise left in empty windows {percent(left['of_noise'])} "
+        f"(before {percent(before['of_noise'])}); correlation with held-out truth "
+        f"{correlation:.2f}"
+    )
+
+
+SAY: dict[str, Callable[[Record], str]] = {
+    "windows": of_windows,
+    "noise": of_noise,
+    "contrast": of_contrast,
+    "training": of_training,
+}
+"""The sentence for the record of each stage."""

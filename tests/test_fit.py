@@ -1,0 +1,370 @@
+"""`nt2c fit` and `nt2c run` with tiny settings: every stage, resumed, changed, refused."""
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import mrcfile
+import pytest
+import torch
+
+from nt2c.cli.app import main
+from nt2c.core.errors import SettingsError
+from nt2c.core.random import stream
+from nt2c.inference.denoiser import load_model
+from nt2c.io.inputs import find_inputs
+from nt2c.io.micrographs import write_micrograph
+from nt2c.io.recipes import read_settings
+from nt2c.io.star import StarOptics
+from nt2c.noise.resampling import Measure
+from nt2c.pipeline.fit import fit
+from nt2c.pipeline.job import FitJob
+from nt2c.pipeline.learning import split_windows
+from nt2c.pipeline.settings import FIT_RECIPES, FitRecipe, read_fit_recipe, recipe_folder
+from nt2c.pipeline.stages import locked
+from nt2c.simulation.bank import procedural_bank
+from nt2c.simulation.micrograph import simulate
+from nt2c.simulation.settings import ImagingSettings, SimulationSettings, SpecimenSettings
+
+PIXEL_A = 4.0
+TINY = """
+name = "tiny"
+noise = "coloured"
+
+[extraction]
+windows_a = [64.0]
+count = 60
+
+[synthesizer]
+crop_px = 16
+batch = 4
+critic_steps = 1
+least_windows = 4
+
+[synthesizer.optimizer]
+steps = 3
+warmup_steps = 1
+validate_every = 3
+bf16 = false
+
+[transfer]
+clean_fields = 2
+band_a = [12.0, 100.0]
+
+[simulation]
+shape = [96, 96]
+
+[simulation.specimen]
+species = 2
+views = 3
+diameter_a = [90.0, 120.0]
+
+[network]
+widths = [4, 6]
+blocks = [1, 1]
+
+[pairs]
+crop_px = 32
+batch = 2
+pool = 2
+validation_fields = 2
+
+[optimizer]
+steps = 4
+warmup_steps = 1
+validate_every = 4
+log_every = 1
+bf16 = false
+checkpoint_minutes = 1e-9
+"""
+
+
+class Silent:
+    """Hears everything, and stops the run at a step of a stage if told to."""
+
+    def __init__(self, stop_in: str = "", at: int = 1) -> None:
+        self.stop_in, self.at = stop_in, at
+        self.stage = ""
+        self.verdicts: dict[str, str] = {}
+        self.reused: list[str] = []
+        self.warnings: list[str] = []
+
+    def begin(self, stage: str, total: int) -> None:
+        self.stage = stage
+
+    def advance(self, done: int, note: str = "", loss: float | None = None) -> None:
+        if self.stage == self.stop_in and done >= self.at:
+            raise KilledError
+
+    def verdict(self, stage: str, text: str, seconds: float, *, reused: bool) -> None:
+        self.verdicts[stage] = text
+        self.reused += [stage] if reused else []
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
+
+
+class KilledError(Exception):
+    pass
+
+
+def make_micrographs(
+    folder: Path, count: int = 2, coverage: float = 0.05, role: str = "noise"
+) -> Path:
+    """Simulated micrographs with few particles, of 4 A/px; another role is another exposure."""
+    settings = SimulationSettings(
+        pixel_size_a=PIXEL_A,
+        shape=(288, 288),
+        specimen=SpecimenSettings(coverage=(coverage, coverage), empty=0.0),
+        imaging=ImagingSettings(carbon=0.0, contamination=0.0, contrast_gain=(1.5, 1.5)),
+    )
+    bank = procedural_bank(1, PIXEL_A, 4, (120.0, 120.0), stream(3, "particle"))
+    for index in range(count):
+        batch = simulate(bank, settings, 1, stream(3, "place", index), stream(3, role, index))
+        write_micrograph(folder / f"field_{index}.mrc", batch.noisy[0].numpy(), PIXEL_A)
+    return folder
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quick_classifier() -> Iterator[None]:
+    """The two-sample classifier takes longer than everything else, and has tests of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        fair = Measure(0.5, 0.4, 0.6, 0.4, 0.6)
+        patch.setattr("nt2c.noise.statistics.classifier_auc", lambda *_: fair)
+        yield
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_micrographs(tmp_path_factory.mktemp("raw"))
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("recipe") / "tiny.toml"
+    path.write_text(TINY)
+    return path
+
+
+def job(data: Path, folder: Path, recipe: Path, **changes: Any) -> FitJob:
+    chosen = read_settings(recipe, FitRecipe)
+    own = {k: changes.pop(k) for k in list(changes) if k in FitRecipe.model_fields}
+    return FitJob(
+        inputs=tuple(find_inputs([data])),
+        folder=folder,
+        recipe=chosen.model_copy(update=own),
+        coarse=load_model(),
+        device="cpu",
+        **changes,
+    )
+
+
+@pytest.fixture(scope="module")
+def done(data: Path, recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Silent]:
+    """A finished fit, not to be changed."""
+    folder, watch = tmp_path_factory.mktemp("fit") / "out", Silent()
+    fit(job(data, folder, recipe), watch)
+    return folder, watch
+
+
+def test_leaves_a_model_and_says_how_it_came_about(
+    done: tuple[Path, Silent], data: Path, recipe: Path
+) -> None:
+    folder, watch = done
+    model = load_model(folder / "model.safetensors")
+    assert model.metadata["name"] == "tiny"
+    assert model.pixel_size_a == PIXEL_A
+    record = json.loads((folder / "fit.json").read_text())
+    assert list(record["stages"]) == ["windows", "contrast", "noise", "training"]
+    for name, stage in record["stages"].items():
+        assert stage["verdict"] == watch.verdicts[name]
+        assert stage["seconds"] > 0
+    assert record["stages"]["contrast"]["k1"] > 0
+    assert record["recipe"]["noise"] == "coloured"
+    assert watch.reused == []
+    assert re.match(r"\d+ windows of \d+ A from 2 micrographs", watch.verdicts["windows"])
+    assert "AUC" in watch.verdicts["noise"]
+    assert "contrast" in watch.verdicts["contrast"]
+    assert "noise left in empty windows" in watch.verdicts["training"]
+
+
+def test_again_does_nothing(done: tuple[Path, Silent], data: Path, recipe: Path) -> None:
+    folder, _ = done
+    before = (folder / "model.safetensors").read_bytes()
+    watch = Silent()
+    fit(job(data, folder, recipe), watch)
+    assert watch.reused == ["windows", "contrast", "noise", "training"]
+    assert (folder / "model.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize(("stage", "at"), [("windows", 1), ("training", 2)])
+def test_stopped_and_continued_gives_the_same_model(
+    done: tuple[Path, Silent], data: Path, recipe: Path, tmp_path: Path, stage: str, at: int
+) -> None:
+    with pytest.raises(KilledError):
+        fit(job(data, tmp_path, recipe), Silent(stage, at))
+    assert not (tmp_path / "model.safetensors").exists()
+    watch = Silent()
+    fit(job(data, tmp_path, recipe), watch)
+    before = {"windows": [], "training": ["windows", "contrast", "noise"]}[stage]
+    assert watch.reused == before
+    for name in ("model.safetensors", "windows/windows.npy", "noise/sampler.safetensors"):
+        assert (tmp_path / name).read_bytes() == (done[0] / name).read_bytes()
+
+
+def test_a_change_redoes_only_what_depends_on_it(
+    done: tuple[Path, Silent], data: Path, recipe: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(done[0], tmp_path / "out")
+    watch = Silent()
+    fit(job(data, tmp_path / "out", recipe, noise="white"), watch)
+    assert watch.reused == ["windows", "contrast"]
+    model, other = (f / "model.safetensors" for f in (tmp_path / "out", done[0]))
+    assert model.read_bytes() != other.read_bytes()
+
+
+def test_wgan_is_trained_and_resumed(
+    done: tuple[Path, Silent], data: Path, recipe: Path, tmp_path: Path
+) -> None:
+    for name in ("whole", "broken"):
+        shutil.copytree(done[0] / "windows", tmp_path / name / "windows")
+    watch = Silent()
+    fit(job(data, tmp_path / "whole", recipe, noise="wgan"), watch)
+    assert "coloured" in watch.verdicts["noise"]
+    with pytest.raises(KilledError):
+        fit(job(data, tmp_path / "broken", recipe, noise="wgan"), Silent("noise", 2))
+    again = Silent()
+    fit(job(data, tmp_path / "broken", recipe, noise="wgan"), again)
+    assert again.reused == ["windows", "contrast"]
+    for name in ("model.safetensors", "noise/sampler.safetensors"):
+        whole, broken = (tmp_path / run / name for run in ("whole", "broken"))
+        assert whole.read_bytes() == broken.read_bytes()
+
+
+def test_structure_is_learned_with_a_warning(
+    data: Path, recipe: Path, done: tuple[Path, Silent], tmp_path: Path
+) -> None:
+    line = torch.arange(24) - 12.0
+    ball = torch.exp(-(line[:, None, None] ** 2 + line[:, None] ** 2 + line**2) / 40)
+    with mrcfile.new(tmp_path / "ball.mrc", ball.numpy()) as file:
+        file.voxel_size = PIXEL_A
+    shutil.copytree(done[0], tmp_path / "out")
+    watch = Silent()
+    fit(job(data, tmp_path / "out", recipe, structures=(tmp_path / "ball.mrc",)), watch)
+    assert "reference bias" in watch.warnings[0]
+    assert watch.reused == ["windows", "noise"]
+    given = load_model(tmp_path / "out" / "model.safetensors").metadata["given"]
+    assert list(given["species"]) == ["ball.mrc"]
+
+
+def test_run_denoises_measures_and_writes_a_page(
+    done: tuple[Path, Silent],
+    data: Path,
+    recipe: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(done[0], out)
+    second = make_micrographs(tmp_path / "second", role="second noise")
+    command = ["run", str(data), "-o", str(out), "--recipe", str(recipe), "--device", "cpu"]
+    assert main([*command, "--independent", str(second)]) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("(done before)") == 4
+    assert "recovered share of the signal" in shown
+    for index in range(2):
+        assert (out / "denoised" / f"field_{index}.mrc").exists()
+    evaluation = json.loads((out / "evaluation.json").read_text())
+    assert set(evaluation["independent"]["fraction"]) == {"raw", "coarse", "fitted"}
+    assert evaluation["noise_left"]["of_noise"] < 0.5
+    html = (out / "report.html").read_text()
+    assert re.findall(r"https?://", html) == []
+    assert html.count("<article>") == 6
+    for text in ("two-sample classifier", "Recovered signal", "field_1.mrc", "seed 0"):
+        assert text in html
+
+
+def test_fit_command_names_a_bad_file_and_goes_on(
+    data: Path, recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw = tmp_path / "raw"
+    shutil.copytree(data, raw)
+    (raw / "cut.mrc").write_bytes((raw / "field_0.mrc").read_bytes()[:2000])
+    command = ["fit", str(raw), "-o", str(tmp_path / "out"), "--recipe", str(recipe)]
+    command += ["--device", "cpu", "--noise", "white"]
+    for _ in range(2):  # also when nothing is left to do
+        assert main(command) == 1
+        shown = capsys.readouterr()
+        assert "cut.mrc" in shown.err
+        assert "1 input could not be used" in shown.out
+    assert (tmp_path / "out" / "model.safetensors").exists()
+    with locked(tmp_path / "out"):
+        assert main(command) == 2
+    assert "another run is at work there" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--recipe", "quik"], "neither one of quick, fit, paper nor a file"),
+        (["--noise", "pink"], "--noise pink: use one of wgan, coloured, bootstrap, white"),
+        (["--mask", "nowhere"], "--mask nowhere: not a folder"),
+        (["--structure", "no.cif"], "--structure no.cif: no such file"),
+        (["--device", "tpu"], "--device tpu"),
+        (["--model", "none"], "neither a bundled model"),
+    ],
+)
+def test_wrong_usage_is_said_before_anything_is_done(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    assert main(["fit", str(data), "-o", str(tmp_path / "out"), *words]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_crowded_micrographs_are_refused_with_a_remedy(
+    recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    crowded = make_micrographs(tmp_path / "raw", 3, coverage=0.9)
+    wanted = tmp_path / "large.toml"
+    wanted.write_text(TINY.replace("[64.0]", "[512.0]"))
+    command = ["fit", str(crowded), "-o", str(tmp_path / "out"), "--recipe", str(wanted)]
+    assert main([*command, "--device", "cpu"]) == 1
+    assert "too few windows without particles in 3 micrographs" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "model.safetensors").exists()
+
+
+def test_recipes_come_with_the_package() -> None:
+    for name in FIT_RECIPES:
+        assert read_fit_recipe(name).name == name
+        assert (recipe_folder() / f"{name}.toml").is_file()
+
+
+def test_recipe_for_training_is_refused_for_a_fit(tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_text(TINY.replace("validation_fields", "validation_field"))
+    with pytest.raises(SettingsError, match=r"did you mean 'pairs\.validation_fields'"):
+        read_fit_recipe(str(wrong))
+    wrong.write_text(TINY.replace("crop_px = 32", "crop_px = 34"))
+    with pytest.raises(SettingsError, match="stride 4"):
+        read_fit_recipe(str(wrong))
+
+
+def test_defocus_of_a_star_file_counts_unless_the_recipe_has_one(recipe: Path) -> None:
+    chosen = read_settings(recipe, FitRecipe)
+    told = chosen.imaged_as(StarOptics((1.0, 2.0), 200.0, None))
+    assert told.transfer.defocus_um == (1.0, 2.0)
+    assert told.simulation.imaging.voltage_kv == 200.0
+    assert told.simulation.imaging.cs_mm == chosen.simulation.imaging.cs_mm
+    own = told.imaged_as(StarOptics((3.0, 4.0), None, None))
+    assert own.transfer.defocus_um == (1.0, 2.0)
+
+
+def test_windows_are_split_within_every_micrograph(done: tuple[Path, Silent]) -> None:
+    split = split_windows(done[0] / "windows")
+    assert len(split.judge) >= 8
+    assert len(split.learn) + len(split.judge) == 60
+    assert set(split.judge_groups.tolist()) == set(split.learn_groups.tolist())
