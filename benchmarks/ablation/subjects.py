@@ -20,6 +20,7 @@ from benchmarks.quality import (
     score_pairs,
 )
 
+from nt2c.core.errors import InputError
 from nt2c.evaluation.pairs import pooled_fraction
 from nt2c.evaluation.truth import truth_score
 
@@ -97,7 +98,7 @@ def _score_truth(
     each = {}
     for field in fields:
         truth = asdict(truth_score(images[field.name], field.reference, field.pixel_size_a))
-        each[field.name] = truth | judge_noise(field, images[field.name], noise[field.name])
+        each[field.name] = truth | _judge_noise(field, images[field.name], noise[field.name])
 
     def values(key: str) -> list[Any]:
         return [scores[key] for scores in each.values()]
@@ -110,8 +111,20 @@ def _score_truth(
         "correlation": fmean(values("correlation")),
         "psnr_db": fmean(values("psnr_db")),
         "frc05_a": None if None in frc else fmean(frc),
-        "noise_ratio": left / made,
-        "blobs_in_noise": sum(values("blobs_in_noise")),
-        "blobs_with_particles": sum(values("blobs_with_particles")),
+        "noise_ratio": left / made if made > 0 else None,
+        "blobs_in_noise": _total(values("blobs_in_noise")),
+        "blobs_with_particles": _total(values("blobs_with_particles")),
         "fields": each,
     }
+
+
+def _judge_noise(field: Field, particles: Array, noise: Array) -> dict[str, Any]:
+    """Variance and blobs out of noise; None where a bad denoiser leaves nothing to compare with."""
+    try:
+        return judge_noise(field, particles, noise)
+    except InputError:
+        return dict.fromkeys(("variance_ratio", "blobs_in_noise", "blobs_with_particles"))
+
+
+def _total(values: list[Any]) -> Any:
+    return None if None in values else sum(values)
