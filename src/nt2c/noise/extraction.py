@@ -1,8 +1,9 @@
 """Windows of a micrograph that hold noise and nothing else, found with a denoised estimate.
 
-Evidence of signal is the local energy of the band-passed estimate in units of the noise variance:
-what the denoiser believes to see there. A window carries the greatest value that lies in it or in
-a margin around it, so that one particle that touches a corner counts as much as one in the middle.
+Evidence of signal is the local energy of the dark parts (protein) of the band-passed estimate in
+units of the noise variance: what the denoiser believes to see there. A window carries the greatest
+value that lies in it or in a margin around it, so that one particle that touches a corner counts as
+much as one in the middle.
 All windows under a limit are equally good: choosing the quietest would choose those whose noise
 happens to be weak, and their spectrum would be too low.
 """
@@ -15,7 +16,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from numpy.typing import NDArray
-from pydantic import Field, PositiveFloat, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, max_pool2d
 
@@ -25,10 +26,14 @@ from nt2c.imaging.fourier import gaussian_lowpass
 BAND_A = (20.0, 200.0)
 """Period in angstrom below and above which the estimate's energy does not count."""
 
-_ENERGY_SIGMA_A = 16.0
+_ENERGY_SIGMA_A = 6.0
 _DRIFT_SIGMA_A = 100.0  # period of about 600 A: blobs, edges and gradients, but no particles
 _GRAIN_SIGMA_A = 8.0  # what remains after a blur by this is left out of the local variance
 _CONTRAST_QUANTILE = 0.98
+
+
+Level = tuple[PositiveFloat, NonNegativeFloat]
+"""Limit on the evidence in noise variances, and margin around a window in angstrom."""
 
 
 class ExtractionSettings(Settings):
@@ -38,9 +43,10 @@ class ExtractionSettings(Settings):
     ----------
     windows_a : tuple of float
         Sides of the windows, tried from large to small until there are `least` of them.
-    evidence : tuple of float
-        Limits on the evidence of signal in units of the noise variance, tried from strict to
-        lenient when no size gives enough. The last ones are for crowded micrographs.
+    levels : tuple of (float, float)
+        Limit on the evidence of signal in noise variances, and width in angstrom of the margin
+        around a window in which signal counts too; the next, more lenient one is tried when no
+        size of window gives enough. Only the first one is for micrographs with room to choose.
     least : int
         Fewer windows than this over all micrographs are refused.
     count : int
@@ -51,8 +57,6 @@ class ExtractionSettings(Settings):
         At most so many micrographs are used, evenly spaced over the inputs.
     overlap : float
         Greatest share of a window that another one covers.
-    margin_a : float
-        Width of the frame around a window in which signal counts as signal in the window.
     border_a : float
         Distance kept from the borders of the micrograph.
     drift : float
@@ -71,13 +75,12 @@ class ExtractionSettings(Settings):
     """
 
     windows_a: tuple[PositiveFloat, ...] = Field((256.0, 192.0, 128.0, 96.0), min_length=1)
-    evidence: tuple[PositiveFloat, ...] = Field((0.008, 0.05, 0.2), min_length=1)
+    levels: tuple[Level, ...] = Field(((0.008, 24.0), (0.03, 12.0), (0.1, 12.0)), min_length=1)
     least: int = Field(48, ge=1)
     count: int = Field(2000, ge=1)
     per_micrograph: int = Field(100, ge=1)
     micrographs: int = Field(50, ge=1)
     overlap: float = Field(0.0, ge=0, lt=1)
-    margin_a: float = Field(24.0, ge=0)
     border_a: float = Field(40.0, ge=0)
     drift: float = Field(0.5, gt=0)
     variance: float = Field(1.6, gt=1)
@@ -89,8 +92,8 @@ class ExtractionSettings(Settings):
     def _in_order(self) -> Self:
         if list(self.windows_a) != sorted(self.windows_a, reverse=True):
             raise ValueError("windows_a goes from large to small")
-        if list(self.evidence) != sorted(self.evidence):
-            raise ValueError("evidence goes from strict (low) to lenient (high)")
+        if list(self.levels) != sorted(self.levels):
+            raise ValueError("levels go from strict (low) to lenient (high)")
         if self.faint[0] > self.faint[1]:
             raise ValueError("faint: the lower limit comes first")
         if self.least > self.count:
@@ -143,15 +146,16 @@ def window_px(size_a: float, pixel_size_a: float) -> int:
 
 
 def signal_energy(estimate: Float[Tensor, "y x"], pixel_size_a: float) -> Float[Tensor, "y x"]:
-    """Local energy (Gaussian of 16 A) of the estimate between periods of 20 and 200 A.
+    """Local energy of the dark parts of the estimate between periods of 20 and 200 A.
 
-    Band and neighbourhood are differences of Gaussians, mirrored at the borders. The unit is that
-    of the estimate squared: the variance of the noise.
+    Bright parts do not count: they are fringes around the particles of a defocused image, which
+    reach far. The band is a difference of Gaussians and the neighbourhood a Gaussian of 6 A, both
+    mirrored at the borders. The unit is that of the estimate squared: the variance of the noise.
     """
     # A Gaussian of sigma halves the power at a period of 2 pi sigma / sqrt(ln 2) = 7.5 sigma.
     fine, coarse = (period / 7.5 / pixel_size_a for period in BAND_A)
     band = gaussian_lowpass(estimate, fine) - gaussian_lowpass(estimate, coarse)
-    return gaussian_lowpass(band.square(), _ENERGY_SIGMA_A / pixel_size_a).clamp(min=0)
+    return gaussian_lowpass(band.clamp(max=0).square(), _ENERGY_SIGMA_A / pixel_size_a).clamp(min=0)
 
 
 def survey(
@@ -195,7 +199,8 @@ def contrast(found: Survey, settings: ExtractionSettings) -> float:
     size = window_px(min(settings.windows_a), found.pixel_size_a)
     if size > min(found.scaled.shape):
         return 0.0
-    values = _pooled_max(found.energy, size, _margin_px(found, settings))
+    margin = _margin_px(settings.levels[0], found.pixel_size_a)
+    values = _pooled_max(found.energy, size, margin)
     return float(torch.quantile(values[::4, ::4].flatten(), _CONTRAST_QUANTILE))
 
 
@@ -203,10 +208,10 @@ def find_windows(
     found: Survey,
     settings: ExtractionSettings,
     size_px: int,
-    limit: float,
+    level: Level,
     generator: torch.Generator,
 ) -> Windows:
-    """Draw windows whose evidence is under a limit, in random order.
+    """Draw windows whose evidence is under the limit of a level, in random order.
 
     Parameters
     ----------
@@ -216,19 +221,19 @@ def find_windows(
         Quota, overlap and what is excluded.
     size_px : int
         Side of the windows.
-    limit : float
-        On the evidence, noise variances.
+    level : (float, float)
+        Limit on the evidence in noise variances, and margin in angstrom.
     generator : torch.Generator
         Stream on the CPU, for the choice between acceptable windows.
     """
     if size_px > min(found.scaled.shape):
         return _windows([], size_px, np.zeros((0, 0)))
-    evidence = _pooled_max(found.energy, size_px, _margin_px(found, settings))
+    evidence = _pooled_max(found.energy, size_px, _margin_px(level, found.pixel_size_a))
     free = _pooled_max((~found.allowed).float(), size_px, 0) == 0
     variance = avg_pool2d(found.grain[None, None], size_px, 1)[0, 0]
     ratio = variance / variance.median()
     even = (ratio < settings.variance) & (ratio > 1 / settings.variance)
-    good = (free & even & (evidence <= limit)).cpu()
+    good = (free & even & (evidence <= level[0])).cpu()
     step = max(1, size_px // 8)
     places = good[::step, ::step].nonzero() * step
     places = places[torch.randperm(len(places), generator=generator)]
@@ -249,8 +254,8 @@ def _windows(taken: list[tuple[int, int]], size_px: int, evidence: NDArray[np.fl
     return Windows(y, x, size_px, evidence[y, x])
 
 
-def _margin_px(found: Survey, settings: ExtractionSettings) -> int:
-    return round(settings.margin_a / found.pixel_size_a)
+def _margin_px(level: Level, pixel_size_a: float) -> int:
+    return round(level[1] / pixel_size_a)
 
 
 def _pooled_max(image: Tensor, size: int, margin: int) -> Tensor:

@@ -26,6 +26,7 @@ from nt2c.io.records import write_json
 from nt2c.models.denoiser import DenoiserModel
 from nt2c.noise.extraction import (
     ExtractionSettings,
+    Level,
     Windows,
     contrast,
     find_windows,
@@ -48,20 +49,20 @@ class FileOutcome:
 
 @dataclass(frozen=True)
 class _Found:
-    """A micrograph and its windows for each (evidence limit, size in pixels)."""
+    """A micrograph and its windows for each (level, size in pixels)."""
 
     path: Path
     name: str
     pixel_size_a: float
     contrast: float
-    windows: dict[tuple[float, int], Windows]
+    windows: dict[tuple[Level, int], Windows]
 
 
 @dataclass(frozen=True)
 class _Choice:
-    """Windows of one size and limit: (micrograph, windows), and whether faint ones are in it."""
+    """Windows of one size and level: (micrograph, windows), and whether faint ones are in it."""
 
-    limit: float
+    level: Level
     size_px: int
     taken: list[tuple[_Found, Windows]]
     faint: bool
@@ -110,9 +111,9 @@ def extract_noise(
     -------
     dict
         What `summary.json` holds: `windows`, their number; `micrographs` that gave them; their
-        `size_px` at `pixel_size_a`; the `evidence_limit`; what was `tried`; a record
-        `per_micrograph`; the `spectrum` (power per ring, 1 for white noise of variance 1);
-        `skipped` files with the reason; `warnings`.
+        `size_px` at `pixel_size_a`; the `evidence_limit`; `spectrum`, the power per ring, 1 for
+        white noise of variance 1; a record `per_micrograph`; `skipped` files with the reason;
+        `warnings`.
 
     Raises
     ------
@@ -196,11 +197,11 @@ class _Search:
             estimate = self.denoiser.estimate(scaled)
             seen = survey(scaled, estimate, working_a, self.settings, allowed)
             windows = {
-                (limit, size): find_windows(
-                    seen, self.settings, size, limit,
+                (level, size): find_windows(
+                    seen, self.settings, size, level,
                     stream(self.settings.seed, f"windows {size}", self.index),
                 )
-                for limit in self.settings.evidence
+                for level in self.settings.levels
                 for size in _sizes_px(self.settings, working_a)
             }  # fmt: skip
             clear = contrast(seen, self.settings)
@@ -242,36 +243,44 @@ def _choose(found: list[_Found], settings: ExtractionSettings, working_a: float)
     """Return the strictest, largest windows of which there are enough; clear micrographs first."""
     low, high = settings.faint
     clear = [one for one in found if not low < one.contrast < high]
-    tried: list[_Choice] = []
-    for limit in settings.evidence:
-        for pool in [clear, found] if 0 < len(clear) < len(found) else [found]:
+    pools = [clear, found] if 0 < len(clear) < len(found) else [found]
+    counts: dict[int, int] = {}
+    for level in settings.levels:
+        for pool in pools:
             for size in _sizes_px(settings, working_a):
-                taken = [(one, one.windows[limit, size]) for one in pool]
-                choice = _Choice(limit, size, taken, len(clear) < len(pool))
+                taken = _shared_out([(one, one.windows[level, size]) for one in pool], settings)
+                choice = _Choice(level, size, taken, len(clear) < len(pool))
                 if choice.count >= settings.least:
-                    return _limited(choice, settings)
-                tried.append(choice)
-    last = [choice for choice in tried if choice.limit == settings.evidence[-1]]
-    numbers = {f"{choice.size_px * working_a:.0f} A": choice.count for choice in last}
-    listed = ", ".join(f"{count} of {size}" for size, count in numbers.items())
+                    return choice
+                counts[size] = choice.count
+    listed = ", ".join(f"{count} of {size * working_a:.0f} A" for size, count in counts.items())
     raise InputError(
         f"too few windows without particles in {len(found)} micrographs: {listed}; at least "
-        f"{settings.least} are needed. Give more micrographs or emptier ones (grid areas with few "
-        "particles are best), smaller windows with --window, or look whether --pixel-size is right"
+        f"{settings.least} are needed. Give more micrographs or emptier ones (areas of the grid "
+        "with few particles are best), smaller windows with --window, or see whether --pixel-size "
+        "is right"
     )
 
 
-def _limited(choice: _Choice, settings: ExtractionSettings) -> _Choice:
-    """Leave out windows over the total, from the micrographs with most of them."""
-    share = max(len(windows) for _, windows in choice.taken)
-    while sum(min(share, len(windows)) for _, windows in choice.taken) > settings.count:
-        share -= 1
-    share = max(1, share)
-    taken = [
-        (one, Windows(w.y_px[:share], w.x_px[:share], w.size_px, w.evidence[:share]))
-        for one, w in choice.taken
+def _shared_out(
+    taken: list[tuple[_Found, Windows]], settings: ExtractionSettings
+) -> list[tuple[_Found, Windows]]:
+    """Take the same number from all that have as many: `count` in all, and no one dominates.
+
+    No micrograph gives more than three times the mean of those that give any.
+    """
+    counts = np.array([len(windows) for _, windows in taken])
+    share = 3 / max(1, int(np.count_nonzero(counts)))
+    quota = max(1, int(counts.max(initial=0)))
+    while quota > 1:
+        total = int(counts.clip(max=quota).sum())
+        if total <= settings.count and quota <= share * total:
+            break
+        quota -= 1
+    return [
+        (one, Windows(w.y_px[:quota], w.x_px[:quota], w.size_px, w.evidence[:quota]))
+        for one, w in taken
     ]
-    return _Choice(choice.limit, choice.size_px, taken, choice.faint)
 
 
 def _write_windows(choice: _Choice, folder: Path) -> Tensor:
@@ -312,7 +321,7 @@ def _summary(
         "micrographs": sum(count > 0 for count in counts.values()),
         "size_px": choice.size_px,
         "pixel_size_a": working_a,
-        "evidence_limit": choice.limit,
+        "evidence_limit": choice.level[0],
         "variance": float(windows.var()),
         "spectrum": _spectrum(windows, working_a),
         "per_micrograph": [
@@ -337,10 +346,11 @@ def _warnings(choice: _Choice, settings: ExtractionSettings) -> list[str]:
             "some micrographs show neither clear particles nor none: windows may hold particles "
             "too faint to see; look at the overlays"
         )
-    if choice.limit > settings.evidence[0]:
+    if choice.level > settings.levels[0]:
         warnings.append(
-            f"few places are free of signal: windows with an evidence up to {choice.limit:g} of "
-            f"the noise variance were taken, where {settings.evidence[0]:g} is usual; emptier "
+            "few places are free of signal: windows with an evidence up to "
+            f"{choice.level[0]:g} of the noise variance were taken, where "
+            f"{settings.levels[0][0]:g} is usual; emptier "
             "micrographs would be better"
         )
     return warnings
