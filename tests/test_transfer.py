@@ -1,0 +1,156 @@
+"""Contrast is found where it is known, and weights do what they say."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from nt2c.core.errors import InputError
+from nt2c.core.random import stream
+from nt2c.imaging.fourier import apply_filter, frequency_grid
+from nt2c.noise.transfer import (
+    Contrast,
+    TransferSettings,
+    estimate_contrast,
+    least_squares_contrast,
+    segments,
+    spectral_contrast,
+    tapered_power,
+    transfer,
+)
+from nt2c.simulation.physics import gaussian_field
+
+PIXEL_A = 4.0
+SIZE = 32
+
+
+def coloured(count: int, side: int, role: str, *, signal: bool) -> Tensor:
+    """Fields of variance about 1: signal around 1/60 A, noise white with a rise below 1/100 A."""
+    k = frequency_grid((side, side), PIXEL_A)
+    power = torch.exp(-(((k - 1 / 60) / 0.006) ** 2)) if signal else 1 + 5 * torch.exp(-100 * k)
+    fields = gaussian_field(power.expand(count, -1, -1), (side, side), PIXEL_A, stream(1, role))
+    return fields / fields.std()
+
+
+def fields(count: int = 8, side: int = 256) -> dict[str, Tensor]:
+    return {
+        "truth": coloured(count, side, "truth", signal=True),
+        "clean": coloured(count, side, "clean", signal=True),
+        "noise": coloured(count, side, "noise", signal=False),
+        "spare": coloured(count, side, "spare", signal=False),
+    }
+
+
+def windows_of(noise: Tensor) -> Tensor:
+    return torch.cat([segments(field, SIZE, SIZE) for field in noise])
+
+
+def estimate(real: Tensor, f: dict[str, Tensor], **settings: object) -> Contrast:
+    return estimate_contrast(
+        list(real), windows_of(f["spare"]), f["clean"], 3 * f["clean"] + f["spare"], PIXEL_A,
+        TransferSettings.model_validate(settings),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("k1", "gain"), [(0.3, 1.0), (0.5, 1.3), (1.5, 0.8)])
+def test_contrast_and_noise_gain_are_recovered(k1: float, gain: float) -> None:
+    f = fields()
+    found = estimate(transfer(f["truth"], f["noise"], k1, gain), f)
+    # About 700 modes of signal in each field of 1024 A: 1 / sqrt(8 * 700) of k1^2 each for truth
+    # and clean fields, more with noise; 5 % in k1 is the bar.
+    assert abs(found.spectral / k1 - 1) < 0.05
+    assert found.k1 == found.spectral
+    assert abs(found.gain / gain - 1) < 0.02
+    assert len(found.per_micrograph) == 8
+    assert abs(sum(found.per_micrograph) / 8 / k1 - 1) < 0.06
+
+
+def test_the_published_regression_sees_the_simulator_alone() -> None:
+    f = fields()
+    found = estimate(transfer(f["truth"], f["noise"], 0.5, 1.0), f, estimator="least_squares")
+    assert abs(found.least_squares[0] - 3) < 0.05
+    assert (found.k1, found.gain) == found.least_squares[:2]
+    assert abs(found.spectral - 0.5) < 0.03
+
+
+def test_regression_recovers_contrast_gain_and_offset() -> None:
+    f = fields(4)
+    noisy = transfer(f["truth"], f["noise"], 0.4, 1.2) + 0.7
+    k1, gain, b = least_squares_contrast(noisy, f["truth"], f["spare"] + 5)
+    # 4 * 256^2 pixels, signal correlated over about 100 of them.
+    assert abs(k1 - 0.4) < 0.04
+    assert abs(gain - 1.2) < 0.01
+    assert abs(b - 0.7) < 0.02
+
+
+def test_spectra_of_expectation_give_the_contrast_exactly() -> None:
+    frequency = torch.linspace(0.002, 0.124, 30)
+    clean = torch.exp(-frequency * 80) * 100
+    noise = 1 + torch.exp(-frequency * 150)
+    for k1, level in ((0.05, 1.0), (0.7, 1.2)):
+        found = spectral_contrast(
+            k1**2 * clean + level**2 * noise, noise, clean, frequency, (8.0, 100.0)
+        )
+        assert found == pytest.approx((k1, level), rel=1e-4)
+
+
+def test_small_windows_leak_like_whole_micrographs() -> None:
+    """Welch segments of a field have the mean power of windows cut anywhere from it."""
+    field = coloured(6, 256, "leak", signal=True)
+    whole = torch.stack([tapered_power(segments(f, SIZE), PIXEL_A)[1] for f in field]).mean(0)
+    some = tapered_power(torch.cat([segments(f, SIZE, 37) for f in field]), PIXEL_A)[1]
+    rings = whole > 0.01 * whole.max()
+    assert ((some / whole - 1).abs()[rings] < 0.25).all()
+    assert int(rings.sum()) < 14  # ring 1 has the signal: the taper keeps it from the others
+
+
+def test_white_noise_has_flat_power() -> None:
+    white = 2 * torch.randn(400, SIZE, SIZE, generator=stream(1, "white"))
+    _, power = tapered_power(white, PIXEL_A)
+    assert power[2:] == pytest.approx([4 * PIXEL_A**2] * (SIZE // 2 - 2), rel=0.05)
+
+
+def test_spread_is_what_statistics_do_not_explain() -> None:
+    f = fields(24, 128)
+    same = estimate(transfer(f["truth"], f["noise"], 0.8, 1.0), f)
+    k1 = 0.8 * torch.exp(0.4 * torch.randn(24, generator=stream(1, "spread")))
+    spread = estimate(transfer(f["truth"], f["noise"], k1, 1.0), f)
+    assert same.spread < 0.1
+    assert 0.2 < spread.spread < 0.6
+    assert spread.error > same.error
+
+
+def test_weights_are_per_image_or_one() -> None:
+    clean, noise = torch.ones(2, 3, 4), torch.full((2, 3, 4), 10.0)
+    mixed = transfer(clean, noise, torch.tensor([1.0, 2.0]), 0.5)
+    assert mixed[:, 0, 0].tolist() == [6.0, 7.0]
+    assert torch.equal(transfer(clean, noise, 3.0, 0.0), 3 * clean)
+
+
+def test_record_gives_the_contrast_back() -> None:
+    f = fields(2, 64)
+    found = estimate(transfer(f["truth"], f["noise"], 1.0, 1.0), f)
+    assert Contrast.from_record(found.to_record()) == found
+    assert isinstance(found.to_record()["per_micrograph"], list)
+
+
+def test_micrographs_without_signal_are_refused() -> None:
+    f = fields(2, 128)
+    k = frequency_grid((128, 128), PIXEL_A)
+    hole = apply_filter(f["noise"], 1 - 0.5 * torch.exp(-((k * 50) ** 2)))
+    with pytest.raises(InputError, match="no more power than their noise windows"):
+        estimate(hole, f)
+
+
+def test_micrographs_smaller_than_windows_are_refused() -> None:
+    f = fields(2, 64)
+    with pytest.raises(InputError, match="smaller than the noise windows"):
+        estimate(f["truth"][:, :20], f)
+
+
+def test_a_band_without_rings_is_refused() -> None:
+    f = fields(2, 64)
+    with pytest.raises(InputError, match="widen the band"):
+        estimate(f["truth"], f, band_a=(99.0, 100.0))
+    assert math.isfinite(estimate(f["truth"] + f["noise"], f).k1)
