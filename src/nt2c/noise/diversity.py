@@ -6,10 +6,10 @@ from torch import Tensor
 
 from nt2c.noise.features import band_levels
 from nt2c.noise.resampling import Measure, Resamples, bounded, measure_means, resample
-from nt2c.noise.spectra import power_spectra
 
-_MOST_WINDOWS = 160  # all pairs of them are shifted over each other
+_MOST_WINDOWS = 128  # all pairs of them are shifted over each other
 _PAIRS_AT_ONCE = 512
+_LEAST = 1e-6  # keeps divisions finite
 
 
 def _different(groups: Int[Tensor, " n"] | None, count: int, device: torch.device) -> Tensor:
@@ -19,8 +19,8 @@ def _different(groups: Int[Tensor, " n"] | None, count: int, device: torch.devic
 
 
 def _mean_distance(distance: Tensor, allowed: Tensor, weights: Tensor) -> Tensor:
-    """Mean over allowed pairs of resampled windows, weights (b, n)."""
-    pairs = ((weights @ allowed.float()) * weights).sum(1).clamp(min=1e-12)
+    """Mean over allowed pairs of resampled windows, weights (b, n); NaN where there is no pair."""
+    pairs = ((weights @ allowed.float()) * weights).sum(1)
     return ((weights @ (distance * allowed)) * weights).sum(1) / pairs
 
 
@@ -37,7 +37,7 @@ def descriptor_diversity(
     1 - 1/K), above 1 too different.
     """
     features = band_levels(real), band_levels(synthetic)
-    spread = features[0].std(0).clamp(min=1e-6)
+    spread = features[0].std(0).clamp(min=_LEAST)
     distances = [torch.cdist(f / spread, f / spread) for f in features]
     allowed = [
         _different(groups, len(real), real.device),
@@ -55,28 +55,30 @@ def descriptor_diversity(
 
 
 def nearest_distance(
-    windows: Float[Tensor, "n s s"],
-    others: Float[Tensor, "m s s"],
-    allowed: Bool[Tensor, "n m"],
-    power: Float[Tensor, "s h"],
+    windows: Float[Tensor, "n s s"], others: Float[Tensor, "m s s"], allowed: Bool[Tensor, "n m"]
 ) -> Float[Tensor, " n"]:
     """Distance of each window to the most similar of the others, whatever the shift.
 
-    1 minus the largest correlation over all cyclic shifts, after division by the square root of
-    `power`, which makes the noise white: 0 for a copy, also a shifted one (a copy cut elsewhere
-    from a larger field counts by the area that both show).
+    1 minus the largest correlation over all cyclic shifts, after each set was made white by its
+    mean spectrum: 0 for a copy, also a shifted one (a copy cut elsewhere from a larger field counts
+    by the area that both show).
     """
     side = windows.shape[-1]
-    white = [torch.fft.rfft2(w) / power.sqrt() for w in (windows, others)]
-    norms = [torch.fft.irfft2(w, s=(side, side)).square().sum((1, 2)).sqrt() for w in white]
-    first, second = (w / n[:, None, None] for w, n in zip(white, norms, strict=True))
-    index = allowed.nonzero()
+    first, second = (_white_spectra(w) for w in (windows, others))
     best = torch.full((len(windows),), -1.0, device=windows.device)
-    for part in index.split(_PAIRS_AT_ONCE):
+    for part in allowed.nonzero().split(_PAIRS_AT_ONCE):
         product = first[part[:, 0]] * second[part[:, 1]].conj()
         match = torch.fft.irfft2(product, s=(side, side)).amax((1, 2))
         best.scatter_reduce_(0, part[:, 0], match, "amax")
     return 1 - best
+
+
+def _white_spectra(windows: Tensor) -> Tensor:
+    """Transforms of the windows made white by their mean spectrum, each of energy 1."""
+    spectra = torch.fft.rfft2(windows)
+    spectra = spectra / spectra.abs().square().mean(0).sqrt().clamp(min=_LEAST)
+    energy = torch.fft.irfft2(spectra, s=windows.shape[1:]).square().sum((1, 2))
+    return spectra / energy.sqrt()[:, None, None]
 
 
 def nearest_ratio(
@@ -87,17 +89,19 @@ def nearest_ratio(
 ) -> Measure:
     """Ratio of mean distances to the nearest other window, synthetic to real (`nearest_distance`).
 
-    Near 0 if the draws are copies of a few fields, shifted or not. At most 160 windows of each set
+    Near 0 if the draws are copies of a few fields, shifted or not. At most 128 windows of each set
     are compared, equally many of both, since the nearest of more is nearer.
     """
     count = min(len(real), len(synthetic), _MOST_WINDOWS)
     device = real.device
-    power = power_spectra(real).mean(0).clamp(min=1e-12)
-    chosen = torch.randperm(len(real), generator=generator, device=device)[:count]
-    of_chosen = None if groups is None else groups[chosen]
+    chosen = [
+        torch.randperm(len(w), generator=generator, device=device)[:count]
+        for w in (real, synthetic)
+    ]
+    of_chosen = None if groups is None else groups[chosen[0]]
     features = [
-        nearest_distance(w, w, _different(g, count, device), power)[:, None]
-        for w, g in ((real[chosen], of_chosen), (synthetic[:count], None))
+        nearest_distance(w, w, _different(g, count, device))[:, None]
+        for w, g in ((real[chosen[0]], of_chosen), (synthetic[chosen[1]], None))
     ]
     resamples = resample(count, count, of_chosen, generator)
     return measure_means(

@@ -137,10 +137,11 @@ def bounded(
     """Put estimates, their bootstrap replicates and those of equal noise together.
 
     The interval is that of the replicates, moved so that their mean lies on the estimate: a
-    distance grows by resampling, since that adds noise.
+    distance grows by resampling, since that adds noise. Replicates of NaN are left out: few groups
+    can be drawn such that nothing is left to compare.
     """
     levels = torch.tensor(_INTERVAL, device=values.device)
-    spread = torch.quantile(replicates - replicates.mean(0), levels, dim=0)
-    chance = torch.quantile(same, torch.tensor(_SAME, device=values.device), dim=0)
+    spread = torch.nanquantile(replicates - replicates.nanmean(0), levels, dim=0)
+    chance = torch.nanquantile(same, torch.tensor(_SAME, device=values.device), dim=0)
     columns = [values, *(values + spread), *chance, *(each or ())]
     return [Measure(*row) for row in torch.stack(columns, 1).tolist()]

@@ -66,11 +66,11 @@ class Fidelity:
 
 
 def compare(
-    real: Float[Tensor, "n s s"],
-    synthetic: Float[Tensor, "m s s"],
+    real: Float[Tensor, "n y x"],
+    synthetic: Float[Tensor, "m v u"],
     pixel_size_a: float,
     generator: torch.Generator,
-    groups: Int[Tensor, " n"] | None = None,
+    groups: Int[Tensor, " g"] | None = None,
     *,
     classifier: bool = True,
 ) -> Fidelity:

@@ -46,7 +46,8 @@ class _Network:
         pooled = []
         layers = zip(self.weights[:-2], self.biases[:-2], strict=True)
         for layer, (kernel, bias) in enumerate(layers):
-            maps = F.leaky_relu(F.conv2d(maps, kernel, bias, stride=2 if layer else 1), 0.1)
+            maps = F.conv2d(maps, kernel, bias, stride=2 if layer else 1, padding=1)
+            maps = F.leaky_relu(maps, 0.1)
             pooled += [maps.mean((2, 3)), torch.log(maps.square().mean((2, 3)) + 1e-3)]
         return torch.cat(pooled, 1)
 
