@@ -143,8 +143,14 @@ def test_micrographs_without_signal_are_refused() -> None:
         estimate(hole, f)
 
 
-def test_micrographs_smaller_than_windows_are_refused() -> None:
-    f = fields(2, 64)
+def test_micrographs_smaller_than_windows_are_left_out() -> None:
+    f = fields(3, 64)
+    real = list(f["truth"] + f["noise"])
+    small = [*real, real[0][:20]]
+    windows, settings = windows_of(f["spare"]), TransferSettings()
+    assert estimate_contrast(
+        small, windows, f["clean"], f["noise"], PIXEL_A, settings
+    ) == estimate_contrast(real, windows, f["clean"], f["noise"], PIXEL_A, settings)
     with pytest.raises(InputError, match="smaller than the noise windows"):
         estimate(f["truth"][:, :20], f)
 

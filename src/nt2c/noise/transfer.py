@@ -59,7 +59,8 @@ class Contrast:
     coverage, particles and defocus of those it was measured with. `spread` is the standard
     deviation of log k1 between micrographs, without what statistics and the variety of simulated
     fields explain; `error` the relative standard error of `spectral`; `per_micrograph` its value
-    for each micrograph, 0 where nothing exceeds the noise. `least_squares` is (k1, g, b).
+    for each micrograph that is as large as a window, 0 where nothing exceeds the noise.
+    `least_squares` is (k1, g, b).
     """
 
     k1: float
@@ -103,18 +104,7 @@ def transfer(
 def segments(
     image: Float[Tensor, "y x"], size_px: int, step_px: int | None = None
 ) -> Float[Tensor, "n s s"]:
-    """Squares of an image, by default such that they overlap by half (Welch 1967).
-
-    Raises
-    ------
-    InputError
-        The image is smaller than a square.
-    """
-    if min(image.shape) < size_px:
-        raise InputError(
-            f"a micrograph of {image.shape[0]} x {image.shape[1]} pixels is smaller than the noise "
-            f"windows of {size_px}: leave it out or extract smaller windows"
-        )
+    """Squares of an image, by default such that they overlap by half (Welch 1967)."""
     step = step_px or size_px // 2
     return image.unfold(0, size_px, step).unfold(1, size_px, step).reshape(-1, size_px, size_px)
 
@@ -258,7 +248,7 @@ def estimate_contrast(
     Parameters
     ----------
     real : sequence of Tensor
-        Micrographs (y, x) in units of the noise.
+        Micrographs (y, x) in units of the noise; those smaller than a window are left out.
     windows : Tensor
         Particle-free squares of them.
     clean : Tensor
@@ -274,9 +264,15 @@ def estimate_contrast(
     Raises
     ------
     InputError
-        The micrographs hold no more power than their noise windows, or are smaller than those.
+        The micrographs hold no more power than their noise windows, or all are smaller.
     """
     size = windows.shape[-1]
+    real = [image for image in real if min(image.shape) >= size]
+    if not real:
+        raise InputError(
+            f"every micrograph is smaller than the noise windows of {size} pixels: extract smaller "
+            "windows"
+        )
     frequency, noise = tapered_power(windows, pixel_size_a)
     band = _in_band(frequency, settings.band_a)
 
