@@ -33,6 +33,7 @@ from nt2c.io.records import append_record
 from nt2c.noise.samplers import BootstrapNoise, ColouredNoise, NoiseSampler
 from nt2c.noise.statistics import compare
 from nt2c.pipeline.learning import split_windows
+from nt2c.simulation.bank import procedural_bank
 from nt2c.simulation.micrograph import simulate
 from nt2c.simulation.settings import ImagingSettings, SimulationSettings, SpecimenSettings
 from nt2c.training.pairs import scaled_pairs
@@ -113,8 +114,9 @@ def ice(seed: int) -> Tensor:
             carbon=0.0,
         ),
     )
+    bank = procedural_bank(1, PIXEL_SIZE_A, 1, (90.0, 90.0), stream(seed, "unused particle"))
     generators = stream(seed, "ice placement"), stream(seed, "ice noise")
-    return scaled_pairs(simulate([], settings, FIELDS, *generators), PIXEL_SIZE_A).noisy[:, 0]
+    return scaled_pairs(simulate(bank, settings, FIELDS, *generators), PIXEL_SIZE_A).noisy[:, 0]
 
 
 def level(seed: int) -> Tensor:
@@ -139,8 +141,8 @@ def lines(seed: int) -> Tensor:
     field = apply_filter(white(seed, "lines noise"), power.sqrt())
     generator = stream(seed, "lines rows")
     offset = torch.randn(FIELDS, FIELD_PX, 1, generator=generator)
-    struck = torch.rand(FIELDS, FIELD_PX, 1, generator=generator) < 0.12
-    return field + 1.2 * offset * struck
+    struck = torch.rand(FIELDS, FIELD_PX, 1, generator=generator) < 0.06
+    return field + 2.0 * offset * struck
 
 
 SETS: dict[str, Callable[[int], Tensor]] = {
@@ -221,7 +223,7 @@ def period_score(field: Tensor) -> float:
     score = lags / ((size - index)[:, None] * (size - index)).sqrt()
     far = torch.maximum(index[:, None], index) >= 2 * WINDOW_PX
     far &= (index[:, None] > 0) & (index > 0)
-    return float((score[far].abs().max() - 0) / score[far].std())
+    return float(score[far].abs().max() / score[far].std())
 
 
 def line(record: dict[str, Any]) -> str:

@@ -53,6 +53,8 @@ class Generator(nn.Module):
         Its size.
     covariance : Tensor
         Autocovariance (m, m) in the order of the FFT, as `noise.spectra.fit_covariance` gives it.
+    window_px : int
+        Side of the windows that it was measured in: correlations reach over less than twice that.
 
     Attributes
     ----------
@@ -62,10 +64,12 @@ class Generator(nn.Module):
 
     kernels: Tensor
 
-    def __init__(self, settings: GeneratorSettings, covariance: Float[Tensor, "m m"]) -> None:
+    def __init__(
+        self, settings: GeneratorSettings, covariance: Float[Tensor, "m m"], window_px: int
+    ) -> None:
         super().__init__()
         self.settings = settings
-        self.register_buffer("kernels", _band_kernels(covariance, settings.bands))
+        self.register_buffer("kernels", _band_kernels(covariance, settings.bands, window_px))
         bands, width = len(settings.bands) + 1, settings.width
         inputs = (
             bands + settings.white + len(settings.slow_px) + 2 * settings.lines + settings.whole
@@ -148,24 +152,22 @@ class Generator(nn.Module):
         return result
 
 
-def _band_kernels(covariance: Tensor, borders: tuple[float, ...]) -> Tensor:
-    """Kernels that give white noise the covariance, split into bands that add up to it.
-
-    They reach over half the lags of the covariance; the last correction mends what that costs.
-    """
+def _band_kernels(covariance: Tensor, borders: tuple[float, ...], window_px: int) -> Tensor:
+    """Kernels that give white noise the covariance, split into bands that add up to it."""
     grid = covariance.shape[-1]
     power = torch.fft.rfft2(covariance).real.clamp(min=0)
     octave = torch.log2(frequency_grid((grid, grid), 1.0, covariance.device).clamp(min=1 / grid**2))
     above = [torch.sigmoid((octave - math.log2(border)) / 0.25) for border in borders]
     steps = [torch.ones_like(octave), *above, torch.zeros_like(octave)]
     bands = torch.stack([low - high for low, high in pairwise(steps)])
-    return transfer_kernel(power.sqrt() * bands, grid // 2 - 1)
+    return transfer_kernel(power.sqrt() * bands, 2 * window_px - 1)
 
 
 def _smooth(size: int, sigma: float, device: torch.device) -> Float[Tensor, "size coarse"]:
     """Matrix that turns coarse white noise, a value every `sigma` px, into a smooth line.
 
-    Gaussian weights; with this spacing the variance ripples by 1e-4 only, so no pixel is special.
+    Gaussian weights, brought to variance 1 everywhere. With this spacing the correlations do not
+    show the grid either: they ripple by 1e-4.
     """
     centres = torch.arange(-4, math.ceil(size / sigma) + 5, device=device) * sigma
     position = torch.arange(size, device=device)[:, None]
@@ -297,8 +299,8 @@ class NoiseSynthesizer:
         prefix = "generator."
         weights = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
         try:
-            grid = 2 * (weights["kernels"].shape[-1] + 1)
-            network = Generator(settings, torch.zeros(grid, grid))
+            side = (weights["kernels"].shape[-1] + 1) // 2
+            network = Generator(settings, torch.zeros(4 * side, 4 * side), side)
             network.load_state_dict(weights)
         except (RuntimeError, KeyError) as error:
             raise InputError(f"weights do not fit the noise synthesizer: {error}") from None

@@ -76,31 +76,27 @@ def train_synthesizer(
     covariance = fit_covariance(windows[learn])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(initial_seed(seed, "generator weights"))
-        network = Generator(settings.generator, covariance).to(where)
-    task = SynthesisTask(network, windows[learn], windows[judge], covariance, settings, seed)
+        network = Generator(settings.generator, covariance, windows.shape[-1]).to(where)
+    task = SynthesisTask(network, windows[learn], windows[judge], settings, seed)
     gaussian = task.validate(network, 0)
     network.stir(settings.stir)
     fingerprint: dict[str, Any] = {"seed": seed, **settings.model_dump(mode="json")}
     train(network, task, settings.optimizer, folder, fingerprint, device=device, on_step=on_step)
-    return _finish(task, network, covariance, seed, gaussian)
+    return _finish(task, network, seed, gaussian)
 
 
 def _finish(
-    task: SynthesisTask,
-    network: Generator,
-    covariance: Tensor,
-    seed: int,
-    gaussian: Mapping[str, float],
+    task: SynthesisTask, network: Generator, seed: int, gaussian: Mapping[str, float]
 ) -> NoiseSynthesizer:
     """Take the best generator, fit the last correction and write down how it went."""
     best = task.best
     assert best is not None
     network.load_state_dict(best.weights)
     network.eval().requires_grad_(False)
-    size = covariance.shape[-1] // 4
-    random = stream(seed, "synthesizer correction", 0, covariance.device)
+    size = task.power.shape[-2]
+    random = stream(seed, "synthesizer correction", 0, task.power.device)
     fields = make_fields(network, size, _FIELDS_MEASURED, random)
-    kernel = correction_kernel(fields, covariance, size)
+    kernel = correction_kernel(fields, task.power)
     metadata = {
         "seed": seed,
         "window_px": size,

@@ -7,10 +7,11 @@ from torch import Tensor
 from nt2c.imaging.convolution import convolve, transfer_kernel
 from nt2c.models.synthesizer import Generator
 from nt2c.noise.features import band_levels, local_log_variance, projections, random_filters
-from nt2c.noise.spectra import fit_covariance
+from nt2c.noise.spectra import power_spectra
 
 _LARGEST_CORRECTION = 4.0
 _SMALLEST_POWER = 1e-6  # of the mean
+_PIXELS_AT_ONCE = 1 << 17
 _BLOCKS_PX = (4, 12)
 _LEVELS = 199
 
@@ -18,10 +19,14 @@ _LEVELS = 199
 def make_fields(
     network: Generator, size: int, count: int, random: torch.Generator
 ) -> Float[Tensor, "n y x"]:
-    """Uncorrected fields that hold 2 x 2 windows of `size` after `correction_kernel` is applied."""
-    side = 4 * size - 2
+    """Uncorrected fields that hold 3 x 3 windows of `size`, 2 x 2 after the correction."""
+    side = 3 * size - 2
+    at_once = max(1, _PIXELS_AT_ONCE // side**2)
+    fields = []
     with torch.no_grad():
-        fields = [network(network.draw(1, (side, side), random))[:, 0] for _ in range(count)]
+        for first in range(0, count, at_once):
+            maps = network.draw(min(at_once, count - first), (side, side), random)
+            fields.append(network(maps)[:, 0])
     return torch.cat(fields)
 
 
@@ -32,21 +37,34 @@ def cut(fields: Float[Tensor, "n y x"], size: int) -> Float[Tensor, "m s s"]:
 
 
 def correction_kernel(
-    fields: Float[Tensor, "n y x"], covariance: Float[Tensor, "m m"], size: int
+    fields: Float[Tensor, "n y x"], power: Float[Tensor, "s h"]
 ) -> Float[Tensor, "k k"]:
-    """Linear filter that gives the fields the covariance wanted, a kernel of 2 size - 1 pixels.
+    """Linear filter that gives the fields the power spectrum wanted, and variance 1.
 
-    Its transfer function is the root of the quotient of the two power spectra, both measured from
-    windows of `size` in the same way.
+    Its transfer function is the root of the quotient of the two spectra, which a window blurs
+    alike. Since what it blurs is not the quotient, a second step takes what the first has left.
+
+    Parameters
+    ----------
+    fields : Tensor
+        From `make_fields`.
+    power : Tensor
+        Mean of `noise.spectra.power_spectra` over the real windows, of side s.
+
+    Returns
+    -------
+    Tensor
+        Kernel of side k = s - 1, or s if that is odd.
     """
-    windows = cut(fields, size)
-    windows = windows - windows.mean()
-    made = fit_covariance(windows) * windows.square().mean()
-    wanted, got = (torch.fft.rfft2(c).real.clamp(min=0) for c in (covariance, made))
-    floor = _SMALLEST_POWER * wanted.mean()
-    limit = _LARGEST_CORRECTION
-    gain = ((wanted + floor) / (got + floor)).sqrt().clamp(1 / limit, limit)
-    return transfer_kernel(gain, 2 * size - 1)
+    size, limit = power.shape[-2], _LARGEST_CORRECTION
+    side = size - 1 + size % 2
+    floor = _SMALLEST_POWER * power.mean()
+    gain, kernel = torch.ones_like(power), torch.ones_like(power[:1, :1])
+    for _ in range(2):
+        made = power_spectra(corrected_windows(fields, kernel, size)).mean(0)
+        gain = (gain * ((power + floor) / (made + floor)).sqrt()).clamp(1 / limit, limit)
+        kernel = transfer_kernel(gain, side)
+    return kernel / corrected_windows(fields, kernel, size).std()
 
 
 def corrected_windows(

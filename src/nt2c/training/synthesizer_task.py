@@ -12,6 +12,7 @@ from nt2c.core.errors import InputError
 from nt2c.core.random import stream
 from nt2c.core.settings import Settings
 from nt2c.models.synthesizer import Critic, Generator, GeneratorSettings
+from nt2c.noise.spectra import power_spectra
 from nt2c.training.loop import (
     Network,
     learning_rate,
@@ -39,9 +40,9 @@ class SynthesizerSettings(Settings):
     critic: tuple[int, ...] = Field((24, 32, 32), min_length=1, description="channels")
     crop_px: int = Field(48, ge=8, description="side of what the critic sees, at most the window's")
     batch: int = Field(32, ge=2)
-    critic_steps: int = Field(5, ge=1, description="steps of the critic per step of the generator")
+    critic_steps: int = Field(3, ge=1, description="steps of the critic per step of the generator")
     critic_rate: float = Field(0.5, gt=0, description="learning rate of the critic, relative")
-    stir: float = Field(0.08, ge=0, description="what each noise map moves gains by at the start")
+    stir: float = Field(0.05, ge=0, description="what each noise map moves gains by at the start")
     penalty: float = Field(10.0, gt=0, description="weight of the gradient penalty")
     held_out: float = Field(0.2, gt=0, lt=1, description="share of the windows that only judge")
     least_windows: int = Field(48, ge=4)
@@ -98,8 +99,6 @@ class SynthesisTask:
         What the loop trains.
     windows, held_out : Tensor
         Standardised windows (n, s, s) to learn from and to judge by, on the training device.
-    covariance : Tensor
-        That of the windows to learn from.
     settings : SynthesizerSettings
         How it is trained.
     seed : int
@@ -111,12 +110,12 @@ class SynthesisTask:
         generator: Generator,
         windows: Float[Tensor, "n s s"],
         held_out: Float[Tensor, "m s s"],
-        covariance: Float[Tensor, "k k"],
         settings: SynthesizerSettings,
         seed: int,
     ) -> None:
         self._generator, self._windows, self._held_out = generator, windows, held_out
-        self._covariance, self._settings, self._seed = covariance, settings, seed
+        self._settings, self._seed = settings, seed
+        self.power = power_spectra(windows).mean(0)
         self._device = windows.device
         self._crop = min(settings.crop_px, windows.shape[-1]) // 2 * 2
         with torch.random.fork_rng(devices=[]):
@@ -187,7 +186,7 @@ class SynthesisTask:
         random = stream(self._seed, "synthesizer validation", 0, self._device)
         size = self._windows.shape[-1]
         fields = make_fields(network, size, _FIELDS_JUDGED, random)
-        kernel = correction_kernel(fields, self._covariance, size)
+        kernel = correction_kernel(fields, self.power)
         made = corrected_windows(fields, kernel, size)
         figures = distances(self._held_out, made, random)
         if self.best is None or figures["score"] < self.best.figures["score"]:
@@ -201,7 +200,9 @@ class SynthesisTask:
         tensors |= with_prefix("optimizer.", optimizer_tensors(self._optimizer))
         if self.best is not None:
             tensors |= with_prefix("best.weights.", self.best.weights)
-            figures = {k: torch.tensor(v) for k, v in self.best.figures.items()}
+            figures = {
+                k: torch.tensor(v, dtype=torch.float64) for k, v in self.best.figures.items()
+            }
             tensors |= with_prefix("best.figures.", figures)
             tensors["best.step"] = torch.tensor(self.best.step)
         return tensors
