@@ -130,6 +130,9 @@ def test_local_variance_is_logarithmic_and_spreads_as_chi_square():
     one = features.local_log_variance(white(400), 4.0)
     assert one.shape == (400, 16)
     assert torch.allclose(features.local_log_variance(2 * white(400), 4.0), one + math.log(4))
+    wave = torch.sin(2 * math.pi * torch.arange(SIDE) / SIDE)
+    waved = features.local_log_variance(white(400) + wave, 4.0)
+    assert (waved - one).mean(0).abs().max() < 0.1  # the wave itself would add some 0.4
     # 64 pixels, nearly independent: var log(chi^2_64 / 64) = trigamma(32) = 0.0318
     assert 0.031 < one.var() < 0.037
 
@@ -304,6 +307,8 @@ def test_signs_and_sizes():
     assert fidelity("replication").nearest.value < 0.1
     assert fidelity("collapse").diversity.value < 0.8
     assert fidelity("nothing").nearest.value == pytest.approx(1, abs=0.01)
+    # without the correction for chance: sqrt(2 / 160) = 0.11
+    assert fidelity("nothing").spectrum_error.value < 0.03
     anisotropy = fidelity("anisotropy").spectrum_error.value
     # rms of log(1 + 0.4 cos) is 0.294; the taper smears it at the lowest frequencies
     assert anisotropy == pytest.approx(0.294, rel=0.12)

@@ -146,14 +146,20 @@ def test_a_large_field_has_no_period(kind):
     """Beyond the reach of the correlations the autocorrelation is nowhere above chance."""
     fields = made(kind)[0].sample((12, 240, 200), stream(4, "period"))
     power = torch.fft.rfft2(fields, s=(480, 400)).abs().square().sum(0)
-    lags = torch.fft.irfft2(power, s=(480, 400))[:200, :160]
-    pairs = (240 - torch.arange(200))[:, None] * (200 - torch.arange(160))
+    lags = torch.fft.irfft2(power, s=(480, 400))[:236, :196]
+    pairs = (240 - torch.arange(236))[:, None] * (200 - torch.arange(196))
     score = lags / pairs.sqrt()  # equal variance at all lags
-    far = torch.maximum(torch.arange(200)[:, None], torch.arange(160)) >= SIDE
+    far = torch.maximum(torch.arange(236)[:, None], torch.arange(196)) >= SIDE
     score = score[far] / score[far].std()
     # Half a million normal numbers reach 5; 6 leaves room for their being related.
     assert score.abs().max() < 6
     assert score.mean().abs() < 0.3
+
+
+def test_opposite_edges_are_unrelated(kind):
+    fields = made(kind)[0].sample((400, 64, 56), stream(15, "edges"))
+    for one, other in ((fields[:, 0], fields[:, -1]), (fields[:, :, 0], fields[:, :, -1])):
+        assert abs((one * other).mean()) < 0.06
 
 
 def test_a_large_field_has_no_seam(kind):
