@@ -1,8 +1,13 @@
 """`nt2c fit` and `nt2c run` with tiny settings: every stage, resumed, changed, refused."""
 
 import json
+import os
 import re
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,15 +24,17 @@ from nt2c.io.inputs import find_inputs
 from nt2c.io.micrographs import write_micrograph
 from nt2c.io.recipes import read_settings
 from nt2c.io.star import StarOptics
+from nt2c.io.weights import read_weights
 from nt2c.noise.resampling import Measure
 from nt2c.pipeline.fit import fit
 from nt2c.pipeline.job import FitJob
 from nt2c.pipeline.learning import split_windows
 from nt2c.pipeline.settings import FIT_RECIPES, FitRecipe, read_fit_recipe, recipe_folder
-from nt2c.pipeline.stages import locked
+from nt2c.pipeline.stages import STAMP, locked
 from nt2c.simulation.bank import procedural_bank
 from nt2c.simulation.micrograph import simulate
 from nt2c.simulation.settings import ImagingSettings, SimulationSettings, SpecimenSettings
+from nt2c.training.digest import digest
 
 PIXEL_A = 4.0
 TINY = """
@@ -239,9 +246,8 @@ def test_wgan_is_trained_and_resumed(
     again = Silent()
     fit(job(data, tmp_path / "broken", recipe, noise="wgan"), again)
     assert again.reused == ["windows", "contrast"]
-    for name in ("model.safetensors", "noise/sampler.safetensors"):
-        whole, broken = (tmp_path / run / name for run in ("whole", "broken"))
-        assert whole.read_bytes() == broken.read_bytes()
+    whole, broken = (tmp_path / run / "model.safetensors" for run in ("whole", "broken"))
+    assert whole.read_bytes() == broken.read_bytes()
 
 
 def test_structure_is_learned_with_a_warning(
@@ -368,3 +374,52 @@ def test_windows_are_split_within_every_micrograph(done: tuple[Path, Silent]) ->
     assert len(split.judge) >= 8
     assert len(split.learn) + len(split.judge) == 60
     assert set(split.judge_groups.tolist()) == set(split.learn_groups.tolist())
+
+
+KILLS = {
+    "windows": "windows/prepared/field_0.npy",
+    "contrast": "contrast/begun.json",
+    "noise": "noise/checkpoint.safetensors",
+    "training": "training/checkpoint.safetensors",
+}
+"""When each stage is killed: as soon as this file is there."""
+
+
+@pytest.mark.slow
+def test_kill_9_at_each_stage_loses_nothing_that_was_done(data: Path, tmp_path: Path) -> None:
+    """Set NT2C_KILL_DATA and NT2C_KILL_RECIPE to try it on other micrographs."""
+    raw = os.environ.get("NT2C_KILL_DATA", str(data))
+    (tmp_path / "tiny.toml").write_text(TINY.replace("steps = 4", "steps = 40"))
+    wanted = os.environ.get("NT2C_KILL_RECIPE", str(tmp_path / "tiny.toml"))
+
+    def command(out: Path) -> list[str]:
+        words = ["fit", raw, "-o", str(out), "--recipe", wanted, "--noise", "wgan"]
+        return [sys.executable, "-c", "import sys; from nt2c.cli.app import main; sys.exit(main())",
+                *words, "--device", "cpu"]  # fmt: skip
+
+    subprocess.run(command(tmp_path / "whole"), check=True)
+    out = tmp_path / "broken"
+    done: list[str] = []
+    samplers = []
+    for stage, name in KILLS.items():
+        wait_for = out / name
+        victim = subprocess.Popen(command(out), stdout=subprocess.PIPE, text=True)
+        while victim.poll() is None and not (
+            wait_for.exists() or (stage == "windows" and any(out.glob("windows/prepared/*.npy")))
+        ):
+            time.sleep(0.005)
+        victim.send_signal(signal.SIGKILL)
+        shown = victim.communicate()[0]
+        assert victim.returncode == -signal.SIGKILL
+        assert not (out / stage / STAMP).exists()
+        assert [line.split()[0] for line in shown.splitlines() if "(done before)" in line] == done
+        done = list(KILLS)[: list(KILLS).index(stage)]
+        assert [name for name in KILLS if (out / name / STAMP).exists()] == done
+    last = subprocess.run(command(out), check=True, capture_output=True, text=True).stdout
+    assert last.count("(done before)") == 3
+    for name in ("model.safetensors", "contrast/contrast.json"):
+        assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    for folder in (out, tmp_path / "whole"):
+        tensors, metadata = read_weights(folder / "noise" / "sampler.safetensors")
+        samplers.append((digest(tensors[name] for name in sorted(tensors)), metadata))
+    assert samplers[0] == samplers[1]

@@ -28,7 +28,8 @@ from nt2c.training.transfer import TransferSource, measure_contrast
 
 CONTRAST = "contrast.json"
 MODEL = "model.safetensors"
-EXAMPLE = "example.npy"
+EXAMPLES = "examples.npy"
+_EXAMPLE_COUNT = 8
 
 
 @dataclass(frozen=True)
@@ -53,12 +54,24 @@ def find_contrast(job: FitJob, windows: Path, folder: Path) -> Mapping[str, Any]
         device=training_device(job.device),
         species=_species(job),
     )
-    write_json(folder / CONTRAST, contrast.to_record())
-    return contrast.to_record()
+    record = _rounded(contrast.to_record())
+    write_json(folder / CONTRAST, record)
+    return record
+
+
+def _rounded(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Cut numbers to six digits: the last bits of large sums differ from run to run."""
+
+    def cut(value: Any) -> Any:
+        if isinstance(value, list):
+            return [cut(item) for item in value]
+        return float(f"{value:.6g}") if isinstance(value, float) else value
+
+    return {key: cut(value) for key, value in record.items()}
 
 
 def train_final(job: FitJob, earlier: Earlier, folder: Path, watch: Watch) -> Mapping[str, Any]:
-    """Train the denoiser on transferred pairs; leave it and an example of the pairs in `folder`."""
+    """Train the denoiser on transferred pairs; leave it and noisy examples of them in `folder`."""
     split = split_windows(earlier.windows)
     settings = job.recipe.denoiser(job.coarse.network.settings, job.coarse.pixel_size_a)
     source = _source(job, earlier)
@@ -72,8 +85,8 @@ def train_final(job: FitJob, earlier: Earlier, folder: Path, watch: Watch) -> Ma
         real=prepared_micrographs(earlier.windows),
         windows=split.judge,
     )
-    pairs = source.fields(0, 1)
-    np.save(folder / EXAMPLE, torch.cat([pairs.noisy[0], pairs.clean[0]]).cpu().numpy())
+    examples = torch.cat([source.fields(draw, 1).noisy[0] for draw in range(_EXAMPLE_COUNT)])
+    np.save(folder / EXAMPLES, examples.half().cpu().numpy())
     write_weights(folder / MODEL, *model.to_tensors())
     written = load_model(folder / MODEL)
     return read_records(folder / LOG)[-1] | {

@@ -16,7 +16,7 @@ from nt2c.noise.transfer import segments, tapered_power
 from nt2c.pipeline.extract import load_windows
 from nt2c.pipeline.job import FitJob
 from nt2c.pipeline.learning import SAMPLER
-from nt2c.pipeline.training import EXAMPLE, prepared_micrographs
+from nt2c.pipeline.training import EXAMPLES, prepared_micrographs
 from nt2c.report.figures import grey_limits, png, shrink
 from nt2c.report.fit_figures import mosaic, same_scale, spectra
 from nt2c.report.html import Comparison, Page, Section, Table, write_page
@@ -108,7 +108,8 @@ def _independent(evaluation: Record) -> list[Section]:
 
 def _synthesized(job: FitJob) -> Section:
     real = prepared_micrographs(job.folder / "windows")
-    made = np.load(job.folder / "training" / EXAMPLE)[0]
+    made = torch.from_numpy(np.load(job.folder / "training" / EXAMPLES)).float()
+    typical = int(made.var((-2, -1)).argsort()[len(made) // 2])
     windows, pixel_size_a = load_windows(job.folder / "windows")
     size = windows.shape[-1]
 
@@ -117,7 +118,7 @@ def _synthesized(job: FitJob) -> Section:
 
     curves = {
         "real micrographs": power(torch.cat([segments(image, size) for image in real])),
-        "synthesized micrograph": power(segments(torch.from_numpy(made), size)),
+        "synthesized micrographs": power(torch.cat([segments(image, size) for image in made])),
         "real windows of noise": power(windows),
         "synthesized noise": power(_draws(job, windows)),
     }
@@ -127,8 +128,14 @@ def _synthesized(job: FitJob) -> Section:
         "Both at the same grey scale. The model was trained on micrographs such as the second, of "
         "which it knows the truth. Their particles need not look alike; contrast and noise should.",
         [
-            ("grey scale", same_scale(("real", real[0].numpy()), ("synthesized", made))),
-            ("spectra", spectra(frequency, curves)),
+            (
+                "their middles at one grey scale",
+                same_scale(("real", real[0].numpy()), ("synthesized", made[typical].numpy())),
+            ),
+            (
+                f"mean power of {len(real)} real and {len(made)} synthesized",
+                spectra(frequency, curves),
+            ),
         ],
     )
 
@@ -157,7 +164,9 @@ def _noise(job: FitJob, stage: Record) -> Section:
         ("synthesized", mosaic(_draws(job, windows).numpy())),
         side_px=4 * windows.shape[-1],
     )
-    return Section("Noise", "", [("grey scale", pictures)], Table(columns, rows, note=note))
+    return Section(
+        "Noise", "", [("windows at one grey scale", pictures)], Table(columns, rows, note=note)
+    )
 
 
 def _figure(measure: Record | None) -> str:

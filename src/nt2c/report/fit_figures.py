@@ -42,7 +42,7 @@ def spectra(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6.4, 3.9), dpi=150, facecolor="white", layout="constrained")
+    figure = Figure(figsize=(6.4, 3.6), dpi=150, facecolor="white", layout="constrained")
     canvas = FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     for name, power in curves.items():

@@ -50,12 +50,15 @@ class Table:
         Index of the row to stress.
     note : str
         A line below.
+    words : bool
+        Cells are sentences: they start at the left, and may wrap.
     """
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     emphasis: int | None = None
     note: str = ""
+    words: bool = False
 
 
 @dataclass(frozen=True)
