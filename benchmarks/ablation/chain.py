@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from benchmarks.ablation.sets import PIXEL_A, true_noise
+from benchmarks.ablation.noises import PIXEL_A
+from benchmarks.ablation.sets import true_noise
 from benchmarks.ablation.subjects import Subject
 from benchmarks.ablation.variants import Budget, Variant, recipe_of
-from nt2c.pipeline.extract import extract_noise
 from torch import Tensor
 
 from nt2c.inference.denoiser import load_model, prepare
@@ -22,6 +22,7 @@ from nt2c.io.star import read_optics_star
 from nt2c.models.denoiser import DenoiserModel
 from nt2c.noise.samplers import BootstrapNoise, standardised
 from nt2c.noise.transfer import segments
+from nt2c.pipeline.extract import extract_noise
 from nt2c.pipeline.job import FitJob
 from nt2c.pipeline.learning import SAMPLER, learn_noise, split_windows
 from nt2c.pipeline.settings import FitRecipe
@@ -101,7 +102,9 @@ class Chain:
         oracle = variant == "oracle"
         noise = self._true_noise(job) if oracle else self._noise(variant, windows)
         contrast = (
-            self._oracle_contrast(job, windows, noise) if oracle else self._contrast(job, windows)
+            self._oracle_contrast(job, windows, noise)
+            if oracle
+            else self._contrast(variant, windows)
         )
         earlier = Earlier(windows.folder, noise.folder, contrast.folder)
         done = self._do(
@@ -175,7 +178,7 @@ class Chain:
         """Learn the noise, with one seed for all seeds of the denoiser."""
         job = self._job(variant, NOISE_SEED)
         kind, synthesizer = job.recipe.noise, job.recipe.synthesizer
-        settings = {"noise": kind, "seed": NOISE_SEED}
+        settings: dict[str, Any] = {"noise": kind, "seed": NOISE_SEED}
         if kind == "wgan":
             settings["synthesizer"] = synthesizer.model_dump(mode="json")
         return self._do(
@@ -188,7 +191,9 @@ class Chain:
             synthesizer.optimizer.steps if kind == "wgan" else 1,
         )
 
-    def _contrast(self, job: FitJob, windows: Done) -> Done:
+    def _contrast(self, variant: Variant, windows: Done) -> Done:
+        """Measure the contrast, once for all variants but the paper's."""
+        job = self._job("paper" if variant == "paper" else "wgan", self.seed)
         return self._do(
             job,
             f"contrast-s{self.seed}",

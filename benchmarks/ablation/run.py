@@ -150,7 +150,7 @@ def carry_out(
         "budget": budget.model_dump(),
     }
     subject = load_subject(task.subject, arguments.data, arguments.outputs)
-    model, made = coarse, {}
+    model, made = coarse, dict[str, Any]()
     if task.variant != "coarse":
         chain = Chain(
             subject, arguments.outputs / "runs", coarse, budget, task.seed, arguments.device, Talk()

@@ -251,13 +251,14 @@ def contrast_table(results: Results) -> str:
         if own is None:
             continue
         oracle = next(iter(results.of(subject, "oracle").values()), None)
-        found = [r["stages"]["contrast"] if r else None for r in (own, oracle)]
+        measured = own["stages"]["contrast"]
+        found = [measured, oracle["stages"]["contrast"] if oracle else None]
         noise = own["stages"]["noise"]
         rows.append(
             [
                 subject,
                 str(noise["learned_from"] + noise["judged_by"]),
-                f"{found[0]['window_px']}",
+                str(measured["window_px"]),
                 *(NONE if c is None else f"{c[key]:.3f}" for key in ("k1", "gain") for c in found),
             ]
         )
