@@ -10,12 +10,14 @@ import torch
 from torch import nn
 
 from nt2c.cli.app import main
+from nt2c.cli.train_noise import verdict
 from nt2c.core.errors import InputError
 from nt2c.core.random import stream
 from nt2c.imaging.convolution import convolve, transfer_kernel
 from nt2c.io.mrc import MrcReader
 from nt2c.io.records import read_records
 from nt2c.models.synthesizer import Critic, Generator, GeneratorSettings, NoiseSynthesizer
+from nt2c.noise.resampling import Measure
 from nt2c.noise.samplers import ColouredNoise, WhiteNoise
 from nt2c.noise.spectra import fit_covariance, power_spectra
 from nt2c.training.loop import CHECKPOINT, LOG
@@ -48,11 +50,10 @@ def standard(count: int = 80) -> torch.Tensor:
 
 def tiny_settings(**changes: Any) -> SynthesizerSettings:
     optimizer = {
-        "steps": 4, "learning_rate": 1e-3, "betas": [0.5, 0.999], "warmup_steps": 1,
-        "weight_decay": 0.0, "clip_norm": 100.0, "ema_decay": 0.5, "bf16": False, "log_every": 1,
-        "validate_every": 2, "checkpoint_minutes": 1e-9,
+        "steps": 4, "warmup_steps": 1, "ema_decay": 0.5, "log_every": 1, "validate_every": 2,
+        "checkpoint_minutes": 1e-9,
     }  # fmt: skip
-    values = {
+    values: dict[str, Any] = {
         "generator": {"width": 4, "slow_px": [4.0]}, "critic": [4, 6], "batch": 4,
         "critic_steps": 2, "optimizer": optimizer,
     }  # fmt: skip
@@ -61,18 +62,20 @@ def tiny_settings(**changes: Any) -> SynthesizerSettings:
 
 def stirred_generator(lines: int = 1) -> Generator:
     """A generator whose network does something: its last layer is no longer 0."""
-    network = Generator(GeneratorSettings(width=6, lines=lines), fit_covariance(standard()), SIDE)
+    network = Generator(
+        GeneratorSettings(width=6, lines=lines), fit_covariance(standard(800)), SIDE
+    )
     random = stream(1, "weights")
     with torch.no_grad():
         for weight in network.parameters():
-            weight.copy_(0.3 * torch.randn(weight.shape, generator=random))
+            weight.copy_(0.15 * torch.randn(weight.shape, generator=random))
     return network.eval().requires_grad_(False)
 
 
 def stirred_sampler(lines: int = 1) -> NoiseSynthesizer:
     network = stirred_generator(lines)
     fields = make_fields(network, SIDE, 48, stream(2, "fields"))
-    kernel = correction_kernel(fields, power_spectra(standard()).mean(0))
+    kernel = correction_kernel(fields, power_spectra(standard(800)).mean(0))
     return NoiseSynthesizer(network, kernel, {"seed": 1})
 
 
@@ -160,15 +163,15 @@ def test_untrained_it_is_the_gaussian_field_with_the_covariance_of_the_windows()
 
 
 def test_correction_gives_the_network_the_spectrum_and_unit_variance() -> None:
-    network, wanted = stirred_generator(), power_spectra(standard()).mean(0)
-    fields = make_fields(network, SIDE, 96, stream(6, "fit"))
+    network, wanted = stirred_generator(), power_spectra(standard(800)).mean(0)
+    fields = make_fields(network, SIDE, 400, stream(6, "fit"))
     kernel = correction_kernel(fields, wanted)
     before = corrected_windows(fields, torch.ones(1, 1), SIDE)
-    made = corrected_windows(make_fields(network, SIDE, 96, stream(6, "new")), kernel, SIDE)
+    made = corrected_windows(make_fields(network, SIDE, 400, stream(6, "new")), kernel, SIDE)
     error = [
         float(torch.log(power_spectra(x).mean(0) / wanted).square().mean()) for x in (before, made)
     ]
-    assert error[1] < 0.1 * error[0]
+    assert error[1] < 0.2 * error[0]
     assert float(made.var()) == pytest.approx(1, abs=0.1)
 
 
@@ -192,16 +195,17 @@ def test_no_checkerboard() -> None:
     """Variance is the same at every place of a 2 x 2 and of a 4 x 4 grid, and the power at the
     frequencies of these grids is that of their surroundings.
     """
-    noise = stirred_sampler(lines=0).sample((12, 128, 128), stream(10, "checkerboard"))
+    noise = stirred_sampler(lines=0).sample((60, 64, 64), stream(10, "checkerboard"))
+    noise = noise / noise.std((1, 2), keepdim=True)  # whole draws differ in level
     for period in (2, 4):
-        cells = noise.square().reshape(12, 128 // period, period, 128 // period, period)
+        cells = noise.square().reshape(60, 64 // period, period, 64 // period, period)
         means = cells.mean((1, 3))
-        spread = means.std(0).mean() / math.sqrt(12)
+        spread = means.std(0).mean() / math.sqrt(60)
         assert (means.mean(0) - means.mean()).abs().max() < 6 * spread
     power = power_spectra(noise).mean(0)
-    for y, x in ((64, 64), (64, 0), (0, 64), (32, 32), (64, 32)):
-        ring = power[max(0, y - 5) : y + 6, max(0, x - 5) : x + 6]
-        assert power[y, x] < 2.5 * ring.median()
+    for y, x in ((32, 32), (32, 0), (0, 32), (16, 16), (32, 16)):
+        around = power[max(0, y - 3) : y + 4, max(0, x - 3) : x + 4]
+        assert power[y, x] < 2 * around.median()
 
 
 def test_same_seed_same_noise() -> None:
@@ -256,8 +260,15 @@ def test_critic_and_generator_learn(tmp_path: Path) -> None:
     assert network.metadata["figures_gaussian"]["score"] >= network.metadata["figures"]["score"]
 
 
+def test_settings_given_in_part_keep_the_other_defaults() -> None:
+    settings = SynthesizerSettings.parse({"optimizer": {"steps": 7}})
+    expected = SynthesizerSettings().optimizer.model_copy(update={"steps": 7})
+    assert settings.optimizer == expected
+    assert settings.optimizer.betas == (0.5, 0.999)
+
+
 def test_few_windows_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"20 windows are too few .* 48 .* extract more"):
+    with pytest.raises(InputError, match=r"20 windows are too few .* 32 .* extract more"):
         train_synthesizer(patchy_windows(20), tiny_settings(), tmp_path, device="cpu")
 
 
@@ -307,14 +318,28 @@ def test_other_files_are_no_samplers(tmp_path: Path) -> None:
         load_sampler(path)
 
 
+def test_verdict() -> None:
+    def auc(value: float, half: float = 0.04) -> Measure:
+        return Measure(value, value - half, value + half, 0.45, 0.55)
+
+    assert verdict({"wgan": auc(0.55), "coloured": auc(0.9)}).startswith("good: ")
+    assert "coloured noise is worse (0.90)" in verdict({"wgan": auc(0.55), "coloured": auc(0.9)})
+    assert verdict({"wgan": auc(0.8)}).startswith("not perfect: ")
+    assert "use --kind coloured" in verdict({"wgan": auc(0.8), "coloured": auc(0.7)})
+    assert "does as well (0.78)" in verdict({"wgan": auc(0.8), "coloured": auc(0.78)})
+    assert verdict({"wgan": auc(0.8, 0.2)}).startswith("unsure: too few")
+
+
 def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     windows, model = tmp_path / "windows.npy", tmp_path / "noise.safetensors"
     np.save(windows, patchy_windows(60).numpy())
-    train = ["train-noise", str(windows), "-o", str(model), "--kind", "coloured"]
+    train = ["train-noise", str(windows), "-o", str(model), "--steps", "1", "--device", "cpu"]
     assert main([*train, "--pixel-size", "4"]) == 0
     said = capsys.readouterr().out
     assert "diversity" in said
     assert "AUC" in said
+    assert (tmp_path / "noise.training" / "fidelity.json").exists()
+    assert load_sampler(model).kind == "wgan"
     for name in ("one.mrc", "two.npy", "three.mrcs"):
         count = "1" if name.endswith(".mrc") else "2"
         draw = ["sample-noise", str(model), "-o", str(tmp_path / name), "--shape", "24", "20"]
@@ -324,5 +349,11 @@ def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     reader = MrcReader(tmp_path / "one.mrc")
     assert np.array_equal(reader.read(0), stack[0])
     reader.close()
-    assert main(train) == 2
-    assert "--pixel-size" in capsys.readouterr().err
+    capsys.readouterr()
+    for wrong, remedy in (
+        (train, "--pixel-size"),
+        ([*train, "--pixel-size", "4", "--kind", "white"], "--steps"),
+        (["sample-noise", str(model), "-o", "x.mrc", "--shape", "8", "8", "--count", "2"], ".mrcs"),
+    ):
+        assert main(wrong) == 2
+        assert remedy in capsys.readouterr().err

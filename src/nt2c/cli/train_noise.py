@@ -11,12 +11,14 @@ from nt2c.core.errors import InputError, SettingsError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from nt2c.noise.resampling import Measure
     from nt2c.noise.samplers import NoiseSampler
     from nt2c.noise.statistics import Fidelity
     from nt2c.pipeline.learning import Split
 
 _HELD_OUT = 0.2
 _GOOD_AUC = 0.6
+_UNSURE = 0.3  # length of an interval
 _ROWS = {
     "radial_error": "largest error of a ring's power",
     "spectrum_error": "error of the 2-D spectrum",
@@ -85,25 +87,32 @@ def train_noise(
     _print_table(judged)
     for warning in getattr(sampler, "metadata", {}).get("warnings", []):
         typer.secho(f"warning: {warning}", fg="yellow")
-    typer.echo(verdict(judged))
+    aucs = {name: fidelity.classifier_auc for name, fidelity in judged.items()}
+    typer.echo(verdict({name: auc for name, auc in aucs.items() if auc}))
     typer.echo(f"sampler: {output}\nfigures: {folder / 'fidelity.json'}")
 
 
-def verdict(judged: dict[str, "Fidelity"]) -> str:
-    """Say in a sentence whether the sampler, the first of those judged, is worth its place."""
-    aucs = {name: f.classifier_auc.value for name, f in judged.items() if f.classifier_auc}
+def verdict(aucs: dict[str, "Measure"]) -> str:
+    """Say in a sentence whether the first of the samplers judged is worth its place.
+
+    Differences below half the length of the 95 % interval are taken for chance.
+    """
     (name, own), *others = aucs.items()
-    if own <= _GOOD_AUC:
-        text = f"good: a classifier can hardly tell {name} noise from real noise (AUC {own:.2f})"
+    if own.high - own.low > _UNSURE:
+        text = f"unsure: too few windows are held out to judge {name} noise"
+    elif own.value <= _GOOD_AUC:
+        text = f"good: a classifier can hardly tell {name} noise from real noise"
     else:
-        text = f"not perfect: a classifier tells {name} noise from real noise (AUC {own:.2f})"
+        text = f"not perfect: a classifier tells {name} noise from real noise"
+    text += f" (AUC {own.value:.2f}, {own.low:.2f} to {own.high:.2f})"
+    chance = (own.high - own.low) / 2
     for other, auc in others:
-        if own < auc - 0.02:
-            text += f"; {other} noise is worse ({auc:.2f})"
-        elif auc < own - 0.02:
-            text += f"; {other} noise is better ({auc:.2f}): use --kind {other}"
+        if own.value < auc.value - chance:
+            text += f"; {other} noise is worse ({auc.value:.2f})"
+        elif auc.value < own.value - chance:
+            text += f"; {other} noise is better ({auc.value:.2f}): use --kind {other}"
         else:
-            text += f"; {other} noise does as well ({auc:.2f}) and is simpler: use --kind {other}"
+            text += f"; {other} noise, which is simpler, does as well ({auc.value:.2f})"
     return text
 
 

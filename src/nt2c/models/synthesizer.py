@@ -21,11 +21,11 @@ from torch.nn import functional
 from nt2c.core.errors import InputError
 from nt2c.core.settings import Settings
 from nt2c.imaging.convolution import convolve, transfer_kernel
-from nt2c.imaging.fourier import frequency_grid
+from nt2c.imaging.fourier import frequency_axes, frequency_grid
 
 FORMAT = 1
 _LARGEST_LOG_GAIN = 2.5
-_WINDOWS_PER_SIDE = 4
+_WINDOWS_PER_SIDE = 2
 _LEAK = 0.2
 
 
@@ -33,12 +33,12 @@ class GeneratorSettings(Settings):
     """Noise maps and size of the network."""
 
     width: int = Field(16, ge=1, description="channels")
-    bands: tuple[float, ...] = Field(
-        (0.04, 0.16), description="borders of the frequency bands with a gain each, 1/px"
+    borders: tuple[float, ...] = Field(
+        (0.04, 0.16), min_length=1, description="of the frequency bands with a gain each, 1/px"
     )
-    white: int = Field(2, ge=0, description="maps of white noise beside the coloured one")
+    white: int = Field(1, ge=0, description="maps of white noise beside the coloured one")
     slow_px: tuple[float, ...] = Field(
-        (3.0, 8.0, 20.0, 50.0), description="correlation lengths (sigma) of slow maps"
+        (1.0, 3.0, 8.0, 20.0, 50.0), description="correlation lengths (sigma) of slow maps"
     )
     whole: int = Field(2, ge=0, description="values that are constant over a draw")
     lines: int = Field(1, ge=0, description="maps constant along x, and as many along y")
@@ -69,8 +69,8 @@ class Generator(nn.Module):
     ) -> None:
         super().__init__()
         self.settings = settings
-        self.register_buffer("kernels", _band_kernels(covariance, settings.bands, window_px))
-        bands, width = len(settings.bands) + 1, settings.width
+        self.register_buffer("kernels", _band_kernels(covariance, settings.borders, window_px))
+        bands, width = self.kernels.shape[0], settings.width
         inputs = (
             bands + settings.white + len(settings.slow_px) + 2 * settings.lines + settings.whole
         )
@@ -153,13 +153,21 @@ class Generator(nn.Module):
 
 
 def _band_kernels(covariance: Tensor, borders: tuple[float, ...], window_px: int) -> Tensor:
-    """Kernels that give white noise the covariance, split into bands that add up to it."""
+    """Kernels that give white noise the covariance, split into bands that add up to it.
+
+    First the rings between the borders, then what runs along rows and what runs along columns (as
+    an offset of each does), beyond the first border.
+    """
     grid = covariance.shape[-1]
+    shape, device = (grid, grid), covariance.device
     power = torch.fft.rfft2(covariance).real.clamp(min=0)
-    octave = torch.log2(frequency_grid((grid, grid), 1.0, covariance.device).clamp(min=1 / grid**2))
+    octave = torch.log2(frequency_grid(shape, 1.0, device).clamp(min=1 / grid**2))
     above = [torch.sigmoid((octave - math.log2(border)) / 0.25) for border in borders]
     steps = [torch.ones_like(octave), *above, torch.zeros_like(octave)]
-    bands = torch.stack([low - high for low, high in pairwise(steps)])
+    rings = torch.stack([low - high for low, high in pairwise(steps)])
+    ky, kx = frequency_axes(shape, 1.0, device)
+    along = [torch.exp(-0.5 * (2 * window_px * k) ** 2) * above[0] for k in (kx, ky)]
+    bands = torch.cat([rings * (1 - sum(along)), torch.stack(along)])
     return transfer_kernel(power.sqrt() * bands, 2 * window_px - 1)
 
 

@@ -8,13 +8,15 @@ from nt2c.core.settings import Settings
 from nt2c.models.unet import UNetSettings
 from nt2c.simulation.settings import SimulationSettings
 
+Decay = Annotated[float, Field(ge=0, lt=1)]
+
 
 class OptimizerSettings(Settings):
     """One pass of the loop: AdamW, warm-up, cosine decay, clipped gradients, averaged weights."""
 
     steps: int = Field(20000, ge=1)
     learning_rate: float = Field(1e-3, gt=0)
-    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = Field(
+    betas: tuple[Decay, Decay] = Field(
         (0.9, 0.999), description="decay of Adam's running mean and mean square of the gradient"
     )
     warmup_steps: int = Field(300, ge=0)

@@ -21,7 +21,7 @@ from nt2c.training.loop import (
     part_of,
     with_prefix,
 )
-from nt2c.training.settings import OptimizerSettings
+from nt2c.training.settings import Decay, OptimizerSettings
 from nt2c.training.synthesizer_fidelity import (
     corrected_windows,
     correction_kernel,
@@ -31,6 +31,21 @@ from nt2c.training.synthesizer_fidelity import (
 
 _STEEPEST = 1e6  # score of a critic that has lost its hold
 _FIELDS_JUDGED = 32
+
+
+class AdversarialSettings(OptimizerSettings):
+    """The loop's settings with defaults for two networks that train each other."""
+
+    steps: int = Field(500, ge=1)
+    learning_rate: float = Field(2e-3, gt=0)
+    betas: tuple[Decay, Decay] = Field((0.5, 0.999), description="of both networks' Adam")
+    warmup_steps: int = Field(20, ge=0)
+    weight_decay: float = Field(0.0, ge=0)
+    clip_norm: float = Field(100.0, gt=0)
+    ema_decay: float = Field(0.98, ge=0, lt=1)
+    bf16: bool = False
+    log_every: int = Field(10, ge=1)
+    validate_every: int = Field(50, ge=1)
 
 
 class SynthesizerSettings(Settings):
@@ -45,19 +60,8 @@ class SynthesizerSettings(Settings):
     stir: float = Field(0.05, ge=0, description="what each noise map moves gains by at the start")
     penalty: float = Field(10.0, gt=0, description="weight of the gradient penalty")
     held_out: float = Field(0.2, gt=0, lt=1, description="share of the windows that only judge")
-    least_windows: int = Field(48, ge=4)
-    optimizer: OptimizerSettings = OptimizerSettings(
-        steps=600,
-        learning_rate=2e-3,
-        betas=(0.5, 0.999),
-        warmup_steps=20,
-        weight_decay=0.0,
-        clip_norm=100.0,
-        ema_decay=0.98,
-        bf16=False,
-        log_every=10,
-        validate_every=50,
-    )
+    least_windows: int = Field(32, ge=4)
+    optimizer: AdversarialSettings = AdversarialSettings()
 
 
 def gradient_penalty(critic: nn.Module, real: Tensor, made: Tensor, share: Tensor) -> Tensor:
