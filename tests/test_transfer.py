@@ -102,7 +102,8 @@ def test_small_windows_leak_like_whole_micrographs() -> None:
     some = tapered_power(torch.cat([segments(f, SIZE, 37) for f in field]), PIXEL_A)[1]
     rings = whole > 0.01 * whole.max()
     assert ((some / whole - 1).abs()[rings] < 0.25).all()
-    assert int(rings.sum()) < 14  # ring 1 has the signal: the taper keeps it from the others
+    # A sine taper falls off as k^-4 in power, no taper as k^-2: 1e-5 and 2e-3 at ring 9.
+    assert float(whole[9] / whole.max()) < 1e-4
 
 
 def test_white_noise_has_flat_power() -> None:
