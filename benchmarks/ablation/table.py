@@ -178,7 +178,7 @@ def verdicts(results: Results) -> list[str]:
         met = "met" if gain >= FRACTION_BAR else "**not met**"
         lines.append(
             f"{subject}: {score} with WGAN noise {gain:+.3f} against the bundled model "
-            f"(bar +{FRACTION_BAR}: {met}). {ranking(results, subject)}"
+            f"(bar +{FRACTION_BAR}: {met}). {ranking(results, subject)}".rstrip()
         )
     for subject in sets:
         gaps = gaps_db(results, subject, "wgan")
