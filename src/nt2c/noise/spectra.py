@@ -11,6 +11,8 @@ from nt2c.imaging.fourier import apply_filter
 _WINDOWS_AT_ONCE = 256
 _ITERATIONS = 100
 _REACH = 4  # longest lag kept, in sides of a window
+_CLIPPINGS = 4
+_LARGEST_CHANCE = 4.5  # standard errors, among some thousand frequencies
 _LEAST_POWER = 1e-6  # of the mean: keeps divisions finite
 
 
@@ -62,15 +64,63 @@ def _bohman(reach: int, grid: int, device: torch.device) -> Float[Tensor, " grid
     return (1 - lag) * torch.cos(math.pi * lag) + torch.sin(math.pi * lag) / math.pi
 
 
-def _mean_tapered_lags(windows: Tensor) -> Tensor:
-    """Mean autocorrelation of the tapered windows: lags of an FFT of 2 s points."""
+def _lag_window(reach: int, grid: int, device: torch.device) -> Float[Tensor, "grid grid"]:
+    line = _bohman(reach, grid, device)
+    return line[:, None] * line
+
+
+def _seen_power(windows: Tensor) -> Float[Tensor, "m h"]:
+    """Mean periodogram of the tapered windows, interpolated to m = 8 s, scaled to variance 1."""
     size = windows.shape[-1]
     taper = sine_taper(size, windows.device)
     total = torch.zeros(2 * size, size + 1, device=windows.device)
     for part in windows.split(_WINDOWS_AT_ONCE):
         padded = torch.fft.rfft2(part * taper[:, None] * taper, s=(2 * size, 2 * size))
         total += padded.abs().square().sum(0)
-    return torch.fft.irfft2(total / (len(windows) * size**2))
+    lags = torch.fft.irfft2(total)
+    grid = 2 * _REACH * size
+    return power_on_grid(lags / lags[0, 0], (grid, grid)).clamp(min=_LEAST_POWER)
+
+
+def _through_taper(covariance: Tensor, size: int) -> Float[Tensor, "m h"]:
+    """Mean periodogram to expect of tapered windows of side `size`."""
+    tapered = covariance * _lag_window(size, covariance.shape[-1], covariance.device)
+    return power_on_grid(tapered, (len(tapered), len(tapered))).clamp(min=_LEAST_POWER)
+
+
+def _likeliest(seen: Float[Tensor, "m h"], size: int) -> Float[Tensor, "m m"]:
+    """Autocovariance of greatest likelihood, as `fit_covariance` says."""
+    grid = len(seen)
+    kept = _lag_window(_REACH * size, grid, seen.device)
+    seen_lags = kept * _lag_window(size, grid, seen.device)
+
+    def smear(power: Tensor) -> Tensor:
+        return torch.fft.rfft2(torch.fft.irfft2(power) * seen_lags).real
+
+    power = seen
+    for _ in range(_ITERATIONS):
+        expected = smear(power)
+        power = power * torch.sqrt(smear(seen / expected.square()) / smear(1 / expected))
+    covariance = torch.fft.irfft2(power) * kept
+    return covariance / covariance[0, 0]
+
+
+def _best_reach(windows: Tensor) -> int:
+    """Longest lag to keep such that the fit to one half of the windows is likeliest in the other.
+
+    The halves are the first and the last windows: in order of micrographs, not the same ones.
+    """
+    size = windows.shape[-1]
+    halves = [_seen_power(half) for half in windows.tensor_split(2)]
+    reaches = [size // 4, size // 2, size, 2 * size, _REACH * size]
+    misfit = dict.fromkeys(reaches, 0.0)
+    for own, other in (halves, halves[::-1]):
+        covariance = _likeliest(own, size)
+        for reach in reaches:
+            short = covariance * _lag_window(reach, len(own), own.device)
+            expected = _through_taper(short, size)
+            misfit[reach] += float((expected.log() + other / expected).mean())
+    return min(misfit, key=lambda reach: misfit[reach])
 
 
 def fit_covariance(windows: Float[Tensor, "n s s"]) -> Float[Tensor, "m m"]:
@@ -82,10 +132,14 @@ def fit_covariance(windows: Float[Tensor, "n s s"]) -> Float[Tensor, "m m"]:
     Fevotte, Bertin & Durrieu (2009, eq. 2.17, exponent 1/2), starting at P. What the taper smears
     is thus put back where it was: steep ends and lines stay narrow.
 
+    From few windows that is full of speckle. So it is smoothed, by leaving out lags beyond the one
+    that cross-validation finds best, except where P exceeds the smooth spectrum by more than
+    chance: there lines and steep ends stay.
+
     Parameters
     ----------
     windows : Tensor
-        Noise of mean 0, axes (n, y, x), squares of side s.
+        Noise of mean 0, axes (n, y, x), squares of side s, in order of micrographs.
 
     Returns
     -------
@@ -94,22 +148,19 @@ def fit_covariance(windows: Float[Tensor, "n s s"]) -> Float[Tensor, "m m"]:
         1 at lag 0, and positive definite on any larger grid.
     """
     size = windows.shape[-1]
-    grid = 2 * _REACH * size
-    seen = torch.fft.rfft2(_embed(_mean_tapered_lags(windows), (grid, grid))).real
-    seen = seen.clamp(min=_LEAST_POWER * float(seen.mean()))
-    kept_1d = _bohman(_REACH * size, grid, windows.device)
-    kept = kept_1d[:, None] * kept_1d
-    tapered_1d = _bohman(size, grid, windows.device)
-    seen_lags = kept * tapered_1d[:, None] * tapered_1d
-
-    def smear(power: Tensor) -> Tensor:
-        return torch.fft.rfft2(torch.fft.irfft2(power) * seen_lags).real
-
-    power = seen
-    for _ in range(_ITERATIONS):
-        expected = smear(power)
-        power = power * torch.sqrt(smear(seen / expected.square()) / smear(1 / expected))
-    covariance = torch.fft.irfft2(power) * kept
+    seen = _seen_power(windows)
+    grid, device = len(seen), windows.device
+    full = power_on_grid(_likeliest(seen, size), (grid, grid))
+    short = _lag_window(_best_reach(windows), grid, device)
+    limit = 1 + _LARGEST_CHANCE / math.sqrt(len(windows))
+    rest = full
+    for _ in range(_CLIPPINGS):
+        lags = torch.fft.irfft2(rest) * short
+        smooth = power_on_grid(lags, (grid, grid))
+        sharp = seen > limit * _through_taper(lags, size)
+        rest = torch.where(sharp, smooth, full)  # lines must not widen the smooth part
+    power = torch.where(sharp, full, smooth)
+    covariance = torch.fft.irfft2(power) * _lag_window(_REACH * size, grid, device)
     return covariance / covariance[0, 0]
 
 
