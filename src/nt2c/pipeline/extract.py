@@ -240,13 +240,13 @@ class _Search:
 
 
 def _choose(found: list[_Found], settings: ExtractionSettings, working_a: float) -> _Choice:
-    """Return the strictest, largest windows of which there are enough; clear micrographs first."""
+    """Return the strictest, then largest windows with enough of them; clear micrographs first."""
     low, high = settings.faint
     clear = [one for one in found if not low < one.contrast < high]
     pools = [clear, found] if 0 < len(clear) < len(found) else [found]
     counts: dict[int, int] = {}
-    for level in settings.levels:
-        for pool in pools:
+    for pool in pools:
+        for level in settings.levels:
             for size in _sizes_px(settings, working_a):
                 taken = _shared_out([(one, one.windows[level, size]) for one in pool], settings)
                 choice = _Choice(level, size, taken, len(clear) < len(pool))
