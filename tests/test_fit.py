@@ -1,5 +1,6 @@
 """`nt2c fit` and `nt2c run` with tiny settings: every stage, resumed, changed, refused."""
 
+import csv
 import json
 import os
 import re
@@ -13,15 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import mrcfile
+import numpy as np
 import pytest
 import torch
 
 from nt2c.cli.app import main
 from nt2c.core.errors import SettingsError
 from nt2c.core.random import stream
+from nt2c.imaging.fourier import resize
 from nt2c.inference.denoiser import load_model
 from nt2c.io.inputs import find_inputs
-from nt2c.io.micrographs import write_micrograph
+from nt2c.io.micrographs import open_micrograph, write_micrograph
 from nt2c.io.recipes import read_settings
 from nt2c.io.star import StarOptics
 from nt2c.io.weights import read_weights
@@ -124,7 +127,7 @@ def make_micrographs(
     """Simulated micrographs with few particles, of 4 A/px; another role is another exposure."""
     settings = SimulationSettings(
         pixel_size_a=PIXEL_A,
-        shape=(288, 288),
+        shape=(208, 192),
         specimen=SpecimenSettings(coverage=(coverage, coverage), empty=0.0),
         imaging=ImagingSettings(carbon=0.0, contamination=0.0, contrast_gain=(1.5, 1.5)),
     )
@@ -310,6 +313,32 @@ def test_fit_command_names_a_bad_file_and_goes_on(
     with locked(tmp_path / "out"):
         assert main(command) == 2
     assert "another run is at work there" in capsys.readouterr().err
+
+
+def test_other_sizes_and_a_mask(data: Path, recipe: Path, tmp_path: Path) -> None:
+    raw, masks = tmp_path / "raw", tmp_path / "masks"
+    shutil.copytree(data, raw)
+    with open_micrograph(raw / "field_1.mrc") as opened:
+        fine = resize(torch.from_numpy(opened.read()), (312, 288))
+    write_micrograph(raw / "field_1.mrc", fine.numpy(), PIXEL_A * 2 / 3)
+    write_micrograph(raw / "field_2.mrc", fine[:300, :200].numpy(), PIXEL_A * 2 / 3)
+    mask = np.zeros((104, 96), np.float32)
+    mask[:, :48] = 1  # the left half of field_0
+    write_micrograph(masks / "field_0.mrc", mask, 1.0)
+    watch = Silent()
+    fit(job(raw, tmp_path / "out", recipe, noise="white", masks=masks), watch)
+    assert "from 3 micrographs" in watch.verdicts["windows"]
+    with (tmp_path / "out" / "windows" / "windows.csv").open() as file:
+        places = [(row["micrograph"], int(row["x_px"])) for row in csv.DictReader(file)]
+    assert min(x for name, x in places if name == "field_0") >= 96
+    assert min(x for name, x in places if name == "field_1") < 96
+
+
+def test_one_micrograph_is_enough(data: Path, recipe: Path, tmp_path: Path) -> None:
+    watch = Silent()
+    fit(job(data / "field_0.mrc", tmp_path, recipe), watch)
+    assert "from 1 micrograph" in watch.verdicts["windows"]
+    assert "between micrographs" not in watch.verdicts["contrast"]
 
 
 @pytest.mark.parametrize(
