@@ -19,6 +19,7 @@ import pytest
 import torch
 
 from nt2c.cli.app import main
+from nt2c.cli.fit import plan
 from nt2c.core.errors import SettingsError
 from nt2c.core.random import stream
 from nt2c.imaging.fourier import resize
@@ -396,6 +397,15 @@ def test_defocus_of_a_star_file_counts_unless_the_recipe_has_one(recipe: Path) -
     assert told.simulation.imaging.cs_mm == chosen.simulation.imaging.cs_mm
     own = told.imaged_as(StarOptics((3.0, 4.0), None, None))
     assert own.transfer.defocus_um == (1.0, 2.0)
+
+
+def test_options_count_before_the_recipe(data: Path, recipe: Path, tmp_path: Path) -> None:
+    given = plan(
+        [str(data)], tmp_path, str(recipe), 3.0, None, "general", "white", None, "cpu", seed=7
+    )
+    assert (given.recipe.noise, given.recipe.seed, given.recipe.extraction.seed) == ("white", 7, 7)
+    assert given.pixel_size_a == 3.0
+    assert given.recipe.optimizer == read_settings(recipe, FitRecipe).optimizer
 
 
 def test_windows_are_split_within_every_micrograph(done: tuple[Path, Silent]) -> None:

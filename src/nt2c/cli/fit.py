@@ -131,11 +131,15 @@ def plan(
     stars = [path for path in inputs if path.lower().endswith(".star")]
     if len(stars) == 1:
         chosen = chosen.imaged_as(read_optics_star(stars[0]))
-    given = {"noise": noise, "seed": seed}
+    if noise is not None:
+        chosen = chosen.model_copy(update={"noise": noise})
+    if seed is not None:
+        extraction = chosen.extraction.model_copy(update={"seed": seed})
+        chosen = chosen.model_copy(update={"seed": seed, "extraction": extraction})
     return FitJob(
         inputs=found,
         folder=output,
-        recipe=chosen.model_copy(update={k: v for k, v in given.items() if v is not None}),
+        recipe=chosen,
         coarse=load_model(model),
         pixel_size_a=pixel_size,
         structures=tuple(structures or ()),
