@@ -131,13 +131,15 @@ class Survey:
     """What is known of each pixel of a micrograph before windows are drawn, each (y, x).
 
     `scaled` is the micrograph in units of the noise, `energy` the local energy of the estimate,
-    `allowed` where windows may lie, `grain` the local variance of the fine noise.
+    `allowed` where windows may lie, `grain` the square of the fine noise. Above the frequency
+    `limit` (in cycles per pixel) an enlarged micrograph holds nothing.
     """
 
     scaled: Tensor
     energy: Tensor
     allowed: Tensor
     grain: Tensor
+    limit: float
     pixel_size_a: float
 
 
@@ -187,9 +189,18 @@ def survey(
     if allowed is not None:
         inside &= allowed
     fine = scaled - gaussian_lowpass(scaled, _GRAIN_SIGMA_A / pixel_size_a)
-    return Survey(
-        scaled, signal_energy(estimate, pixel_size_a), inside, fine.square(), pixel_size_a
-    )
+    energy = signal_energy(estimate, pixel_size_a)
+    return Survey(scaled, energy, inside, fine.square(), _limit(scaled), pixel_size_a)
+
+
+def _limit(image: Tensor) -> float:
+    """Highest frequency along both axes with any power, cycles per pixel."""
+    power = torch.fft.fft2(image).abs().square()
+    limits = []
+    for across, size in enumerate(reversed(image.shape)):
+        line = power.mean(across)[: size // 2]
+        limits.append(int((line > 1e-3 * line.median()).nonzero().max()) / size)
+    return min(limits)
 
 
 def contrast(found: Survey, settings: ExtractionSettings) -> float:
@@ -242,11 +253,16 @@ def find_windows(
     places = (good[::step, ::step].nonzero() * step).numpy()
     places = places[torch.randperm(len(places), generator=generator).numpy()]
     alive = np.ones(len(places), bool)
+
+    def spotless(y: int, x: int) -> bool:
+        window = found.scaled[y : y + size_px, x : x + size_px]
+        return _spot(window, found.limit) <= settings.spot
+
     taken: list[tuple[int, int]] = []
     for index, (y, x) in enumerate(places.tolist()):
         if len(taken) == settings.per_micrograph:
             break
-        if alive[index] and _spot(found.scaled[y : y + size_px, x : x + size_px]) <= settings.spot:
+        if alive[index] and spotless(y, x):
             taken.append((y, x))
             alive &= _overlap(places, y, x, size_px) <= settings.overlap
     return _windows(taken, size_px, evidence.cpu().double().numpy())
@@ -276,7 +292,7 @@ def _overlap(places: NDArray[np.int64], y: int, x: int, size: int) -> NDArray[np
     return shares
 
 
-def _spot(window: Tensor) -> float:
+def _spot(window: Tensor, limit: float) -> float:
     """Greatest power of a Fourier coefficient as multiple of the power of its ring."""
     size = window.shape[-1]
     taper = torch.hann_window(size, periodic=False, device=window.device)
@@ -291,4 +307,5 @@ def _spot(window: Tensor) -> float:
     total = torch.zeros(size // 2 + 1, device=window.device).index_add_(0, ring, logs)
     level = total / torch.bincount(ring, minlength=size // 2 + 1) + _EULER
     # The innermost rings hold too few coefficients to tell a peak from their level.
-    return float((logs - level[ring])[ring >= 4].max().exp())
+    whole = (ring >= 4) & (ring <= limit * size - 2)
+    return float((logs - level[ring])[whole].max().exp()) if bool(whole.any()) else 0.0
