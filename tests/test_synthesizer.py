@@ -1,6 +1,7 @@
 """Noise synthesizer: penalty, draws of any size, exact resume, diagnosis, commands."""
 
 import math
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from nt2c.core.random import stream
 from nt2c.imaging.convolution import convolve, transfer_kernel
 from nt2c.io.mrc import MrcReader
 from nt2c.io.records import read_records
-from nt2c.models.synthesizer import Critic, Generator, GeneratorSettings, NoiseSynthesizer
+from nt2c.models.critic import Critic
+from nt2c.models.synthesizer import Generator, GeneratorSettings, NoiseSynthesizer
 from nt2c.noise.resampling import Measure
 from nt2c.noise.samplers import ColouredNoise, WhiteNoise
 from nt2c.noise.spectra import fit_covariance, power_spectra
@@ -60,6 +62,7 @@ def tiny_settings(**changes: Any) -> SynthesizerSettings:
     return SynthesizerSettings.parse(values | changes)
 
 
+@cache
 def stirred_generator(lines: int = 1) -> Generator:
     """A generator whose network does something: its last layer is no longer 0."""
     network = Generator(
@@ -72,11 +75,21 @@ def stirred_generator(lines: int = 1) -> Generator:
     return network.eval().requires_grad_(False)
 
 
+@cache
 def stirred_sampler(lines: int = 1) -> NoiseSynthesizer:
     network = stirred_generator(lines)
-    fields = make_fields(network, SIDE, 48, stream(2, "fields"))
-    kernel = correction_kernel(fields, power_spectra(standard(800)).mean(0))
-    return NoiseSynthesizer(network, kernel, {"seed": 1})
+    fields = make_fields(network, SIDE, 200, stream(2, "fields"))
+    mean = fields.mean()
+    kernel = correction_kernel(fields - mean, power_spectra(standard(800)).mean(0))
+    return NoiseSynthesizer(network, mean, kernel, {"seed": 1})
+
+
+@pytest.fixture
+def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures of a training from few draws: faster, less exact."""
+    monkeypatch.setattr("nt2c.training.synthesizer._FIELDS_MEASURED", 8)
+    monkeypatch.setattr("nt2c.training.synthesizer_task._FIELDS_JUDGED", 8)
+    monkeypatch.setattr("nt2c.noise.two_sample._STEPS", 4)
 
 
 class Linear(nn.Module):
@@ -175,6 +188,13 @@ def test_correction_gives_the_network_the_spectrum_and_unit_variance() -> None:
     assert float(made.var()) == pytest.approx(1, abs=0.1)
 
 
+def test_mean_0_and_variance_1() -> None:
+    noise = stirred_sampler().sample((150, 24, 20), stream(7, "moments"))
+    for moment in (noise.mean((1, 2)), noise.square().mean((1, 2)) - 1):
+        assert abs(moment.mean()) < 4 * moment.std() / math.sqrt(150)
+    assert float(noise.var()) == pytest.approx(1, abs=0.2)
+
+
 @pytest.mark.parametrize("shape", [(1, 1, 1), (2, 7, 40), (1, 65, 33)])
 def test_any_size(shape: tuple[int, int, int]) -> None:
     noise = stirred_sampler().sample(shape, stream(8, "size"))
@@ -237,6 +257,7 @@ def killed_at(last: int) -> Any:
     return KilledError, die
 
 
+@pytest.mark.usefixtures("few_draws")
 def test_resumed_training_equals_the_uninterrupted_one(tmp_path: Path) -> None:
     windows, settings = patchy_windows(), tiny_settings()
     whole = train_synthesizer(windows, settings, tmp_path / "whole", seed=3, device="cpu")
@@ -253,6 +274,7 @@ def test_resumed_training_equals_the_uninterrupted_one(tmp_path: Path) -> None:
         assert {**a, "steps_per_s": 0} == {**b, "steps_per_s": 0}
 
 
+@pytest.mark.usefixtures("few_draws")
 def test_critic_and_generator_learn(tmp_path: Path) -> None:
     network = train_synthesizer(patchy_windows(), tiny_settings(), tmp_path, device="cpu")
     records = read_records(tmp_path / LOG)
@@ -267,11 +289,13 @@ def test_settings_given_in_part_keep_the_other_defaults() -> None:
     assert settings.optimizer.betas == (0.5, 0.999)
 
 
+@pytest.mark.usefixtures("few_draws")
 def test_few_windows_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"20 windows are too few .* 32 .* extract more"):
         train_synthesizer(patchy_windows(20), tiny_settings(), tmp_path, device="cpu")
 
 
+@pytest.mark.usefixtures("few_draws")
 def test_divergence_is_said(tmp_path: Path) -> None:
     settings = tiny_settings()
     optimizer = settings.optimizer.model_copy(update={"learning_rate": 1e8, "steps": 20})
@@ -330,6 +354,7 @@ def test_verdict() -> None:
     assert verdict({"wgan": auc(0.8, 0.2)}).startswith("unsure: too few")
 
 
+@pytest.mark.usefixtures("few_draws")
 def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     windows, model = tmp_path / "windows.npy", tmp_path / "noise.safetensors"
     np.save(windows, patchy_windows(60).numpy())

@@ -1,4 +1,4 @@
-"""Noise synthesizer: a generator driven by noise maps, and the critic that teaches it.
+"""Noise synthesizer: a generator driven by noise maps.
 
 The generator starts as what can be measured: white noise coloured to the power spectrum of the
 windows. A network turns further noise maps (white, slow, constant over a row, a column or the
@@ -183,53 +183,6 @@ def _smooth(size: int, sigma: float, device: torch.device) -> Float[Tensor, "siz
     return weight / weight.square().sum(1, keepdim=True).sqrt()
 
 
-class Critic(nn.Module):
-    """Scores windows (n, 1, s, s): higher means more like the real ones. No normalization layer.
-
-    Reads the mean and the root mean square of every level's responses, so that it judges fine
-    grain, patches and the window as a whole. Works on 2 x 2 pixel blocks; s is a multiple of 2.
-    """
-
-    offset: Tensor
-    gain: Tensor
-
-    def __init__(self, widths: tuple[int, ...]) -> None:
-        super().__init__()
-        self.levels = nn.ModuleList(
-            nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise((4, *widths))
-        )
-        features = 2 * sum(widths)
-        self.register_buffer("offset", torch.zeros(features))
-        self.register_buffer("gain", torch.ones(features))
-        self.judge = nn.Sequential(nn.Linear(features, 64), nn.SiLU(), nn.Linear(64, 1))
-
-    def calibrate(self, windows: Float[Tensor, "n 1 s s"]) -> None:
-        """Choose the constants that give the features of these windows mean 0 and variance 1.
-
-        Windows differ in their features by little beside their mean, so training would be slow
-        without; the constants stay as they are, so that no window influences another's score.
-        """
-        with torch.no_grad():
-            features = self._features(windows)
-        self.offset.copy_(features.mean(0))
-        self.gain.copy_(1 / features.std(0).clamp(min=1e-3))
-
-    def _features(self, windows: Tensor) -> Tensor:
-        x = functional.pixel_unshuffle(windows, 2).contiguous(memory_format=torch.channels_last)
-        seen = []
-        for index, level in enumerate(self.levels):
-            if index:
-                x = functional.avg_pool2d(x, 2)
-            x = functional.leaky_relu(level(x), _LEAK)
-            seen += [x.mean((-2, -1)), (x.square().mean((-2, -1)) + 1e-6).sqrt()]
-        return torch.cat(seen, 1)
-
-    def forward(self, windows: Float[Tensor, "n 1 s s"]) -> Float[Tensor, " n"]:
-        """Return one score for each window."""
-        score: Tensor = self.judge((self._features(windows) - self.offset) * self.gain)
-        return score[:, 0]
-
-
 class NoiseSynthesizer:
     """Noise sampler learnt by a WGAN-GP: unit variance over many draws, any size.
 
@@ -237,6 +190,8 @@ class NoiseSynthesizer:
     ----------
     generator : Generator
         Trained network.
+    mean : Tensor
+        Mean of what the network makes, a single value, which is taken off.
     correction : Tensor
         Last linear filter, a kernel (k, k): brings the power spectrum of what the network makes to
         that of the windows, and the variance to 1.
@@ -247,9 +202,14 @@ class NoiseSynthesizer:
     kind: Literal["wgan"] = "wgan"
 
     def __init__(
-        self, generator: Generator, correction: Float[Tensor, "k k"], metadata: dict[str, Any]
+        self,
+        generator: Generator,
+        mean: Float[Tensor, ""],
+        correction: Float[Tensor, "k k"],
+        metadata: dict[str, Any],
     ) -> None:
         self.generator = generator
+        self.mean = mean
         self.correction = correction
         self.metadata = metadata
 
@@ -268,13 +228,13 @@ class NoiseSynthesizer:
             maps = self.generator.draw(1, (height + margin, width + margin), generator)
             with torch.no_grad():
                 field = self.generator(maps)[:, 0]
-            images.append(convolve(field, self.correction[None])[:, 0])
+            images.append(convolve(field - self.mean, self.correction[None])[:, 0])
         return torch.cat(images)
 
     def to(self, device: torch.device) -> "NoiseSynthesizer":
         """Move to a device and return itself."""
         self.generator.to(device)
-        self.correction = self.correction.to(device)
+        self.mean, self.correction = self.mean.to(device), self.correction.to(device)
         return self
 
     def to_tensors(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -285,7 +245,8 @@ class NoiseSynthesizer:
             "kind": self.kind,
             "generator": self.generator.settings.model_dump(mode="json"),
         }
-        return tensors | {"correction": self.correction}, {**self.metadata, **own}
+        tensors |= {"mean": self.mean, "correction": self.correction}
+        return tensors, {**self.metadata, **own}
 
     @classmethod
     def from_tensors(
@@ -315,4 +276,4 @@ class NoiseSynthesizer:
         network.eval().requires_grad_(False)
         own = ("format", "kind", "generator")
         kept = {k: v for k, v in metadata.items() if k not in own}
-        return cls(network, tensors["correction"], kept)
+        return cls(network, tensors["mean"], tensors["correction"], kept)

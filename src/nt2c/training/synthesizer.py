@@ -20,7 +20,7 @@ from nt2c.training.synthesizer_task import SynthesisTask, SynthesizerSettings, i
 
 __all__ = ["SynthesizerSettings", "train_synthesizer"]
 
-_FIELDS_MEASURED = 128
+_FIELDS_MEASURED = 512
 _DIVERSITY = (0.67, 1.5)
 
 
@@ -96,7 +96,8 @@ def _finish(
     size = task.power.shape[-2]
     random = stream(seed, "synthesizer correction", 0, task.power.device)
     fields = make_fields(network, size, _FIELDS_MEASURED, random)
-    kernel = correction_kernel(fields, task.power)
+    mean = fields.mean()
+    kernel = correction_kernel(fields - mean, task.power)
     metadata = {
         "seed": seed,
         "window_px": size,
@@ -105,7 +106,7 @@ def _finish(
         "figures_gaussian": {k: v for k, v in gaussian.items() if k in best.figures},
         "warnings": diagnose(best.step, best.figures),
     }
-    return NoiseSynthesizer(network.cpu(), kernel.cpu(), metadata)
+    return NoiseSynthesizer(network.cpu(), mean.cpu(), kernel.cpu(), metadata)
 
 
 def diagnose(step: int, figures: Mapping[str, float]) -> list[str]:

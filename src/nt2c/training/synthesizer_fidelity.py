@@ -12,6 +12,7 @@ from nt2c.noise.spectra import power_spectra
 _LARGEST_CORRECTION = 4.0
 _SMALLEST_POWER = 1e-6  # of the mean
 _PIXELS_AT_ONCE = 1 << 17
+_STEPS = 3  # of the correction
 _BLOCKS_PX = (4, 12)
 _LEVELS = 199
 
@@ -42,12 +43,12 @@ def correction_kernel(
     """Linear filter that gives the fields the power spectrum wanted, and variance 1.
 
     Its transfer function is the root of the quotient of the two spectra, which a window blurs
-    alike. Since what it blurs is not the quotient, a second step takes what the first has left.
+    alike. Since what it blurs is not the quotient, further steps take what the first has left.
 
     Parameters
     ----------
     fields : Tensor
-        From `make_fields`.
+        From `make_fields`, with mean 0.
     power : Tensor
         Mean of `noise.spectra.power_spectra` over the real windows, of side s.
 
@@ -60,7 +61,7 @@ def correction_kernel(
     side = size - 1 + size % 2
     floor = _SMALLEST_POWER * power.mean()
     gain, kernel = torch.ones_like(power), torch.ones_like(power[:1, :1])
-    for _ in range(2):
+    for _ in range(_STEPS):
         made = power_spectra(corrected_windows(fields, kernel, size)).mean(0)
         gain = (gain * ((power + floor) / (made + floor)).sqrt()).clamp(1 / limit, limit)
         kernel = transfer_kernel(gain, side)

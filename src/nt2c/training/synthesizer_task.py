@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from nt2c.core.errors import InputError
 from nt2c.core.random import stream
 from nt2c.core.settings import Settings
-from nt2c.models.synthesizer import Critic, Generator, GeneratorSettings
+from nt2c.models.critic import Critic
+from nt2c.models.synthesizer import Generator, GeneratorSettings
 from nt2c.noise.spectra import power_spectra
 from nt2c.training.loop import (
     Network,
@@ -30,13 +31,13 @@ from nt2c.training.synthesizer_fidelity import (
 )
 
 _STEEPEST = 1e6  # score of a critic that has lost its hold
-_FIELDS_JUDGED = 32
+_FIELDS_JUDGED = 96
 
 
 class AdversarialSettings(OptimizerSettings):
     """The loop's settings with defaults for two networks that train each other."""
 
-    steps: int = Field(500, ge=1)
+    steps: int = Field(600, ge=1)
     learning_rate: float = Field(2e-3, gt=0)
     betas: tuple[Decay, Decay] = Field((0.5, 0.999), description="of both networks' Adam")
     warmup_steps: int = Field(20, ge=0)
@@ -190,6 +191,7 @@ class SynthesisTask:
         random = stream(self._seed, "synthesizer validation", 0, self._device)
         size = self._windows.shape[-1]
         fields = make_fields(network, size, _FIELDS_JUDGED, random)
+        fields -= fields.mean()
         kernel = correction_kernel(fields, self.power)
         made = corrected_windows(fields, kernel, size)
         figures = distances(self._held_out, made, random)
