@@ -198,6 +198,7 @@ def test_leaves_a_model_and_says_how_it_came_about(
     assert watch.reused == []
     assert re.match(r"\d+ windows of \d+ A from 2 micrographs", watch.verdicts["windows"])
     assert "AUC" in watch.verdicts["noise"]
+    assert "judged by only" in watch.verdicts["noise"]
     assert "contrast" in watch.verdicts["contrast"]
     assert "noise left in empty windows" in watch.verdicts["training"]
 
@@ -293,6 +294,7 @@ def test_run_denoises_measures_and_writes_a_page(
     html = (out / "report.html").read_text()
     assert re.findall(r"https?://", html) == []
     assert html.count("<article>") == 6
+    assert html.count('<table class="words">') == 1
     for text in ("two-sample classifier", "Recovered signal", "field_1.mrc", "seed 0"):
         assert text in html
 

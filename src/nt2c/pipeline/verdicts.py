@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 Record = Mapping[str, Any]
+_FEW = 30
 
 
 def plural(count: int, thing: str) -> str:
@@ -30,12 +31,13 @@ def of_windows(record: Record) -> str:
 def of_noise(record: Record) -> str:
     """How like the noise the sampler's draws are, beside a coloured Gaussian field's."""
     own, coloured = record["fidelity"], record.get("coloured")
-    error = own["radial_error"]
+    error, judges = own["radial_error"], record["judged_by"]
+    few = f"; judged by only {judges} windows, which says little" if judges < _FEW else ""
     beside = f" (coloured Gaussian {coloured['classifier_auc']['value']:.2f})" if coloured else ""
     return (
         f"{record['noise']}: spectrum agrees to {percent(error['value'])} in every ring (chance: "
         f"{percent(error['same_high'])}), two-sample AUC {own['classifier_auc']['value']:.2f}"
-        f"{beside}"
+        f"{beside}{few}"
     )
 
 

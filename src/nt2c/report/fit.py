@@ -64,6 +64,7 @@ def write_fit_report(job: FitJob, record: Record, evaluation: Record) -> Path:
                 [name, stage["verdict"], f"{stage['seconds']:.0f} s"]
                 for name, stage in stages.items()
             ],
+            words=True,
         ),
         sections=[
             *_independent(evaluation),
