@@ -25,6 +25,7 @@ from nt2c.training.sampler_files import load_sampler
 
 PAGE = "report.html"
 _SHOWN = 3
+_LISTED = 20
 _LONGEST_PX = 900
 
 _MEASURES = {
@@ -97,14 +98,16 @@ def _independent(evaluation: Record) -> list[Section]:
         return []
     methods = {"raw": "raw", "coarse": "model before the fit", "fitted": "fitted model"}
     result = evaluation["independent"]
+    listed = {"all fields": result["fraction"], **result["fields"]}
     rows = [
-        [title, f"{result['fraction'][method]:.3f}"]
-        + [f"{own[method]:.3f}" for own in result["fields"].values()]
-        for method, title in methods.items()
+        [name, *(f"{own[method]:.3f}" for method in methods)]
+        for name, own in list(listed.items())[: 1 + _LISTED]
     ]
-    columns = ["", "all fields", *result["fields"]]
+    more = len(listed) - len(rows)
     note = "Share of the signal that is recovered, judged by a second exposure; higher is better."
-    return [Section("Recovered signal", table=Table(columns, rows, emphasis=2, note=note))]
+    note += f" {more} more in evaluation.json." if more else ""
+    table = Table(["", *methods.values()], rows, emphasis=0, note=note)
+    return [Section("Recovered signal", table=table)]
 
 
 def _synthesized(job: FitJob) -> Section:

@@ -51,7 +51,7 @@ def spectra(
             frequency_per_a[1:], power[1:], label=name, linestyle="--" if dashed else "-", lw=1.6
         )
     axes.set_xlabel("spatial frequency, 1/A")
-    axes.set_ylabel("power, in that of white noise")
+    axes.set_ylabel("power, arbitrary unit")
     axes.grid(alpha=0.25, which="both", lw=0.5)
     axes.legend(frameon=False, fontsize=9)
     for side in ("top", "right"):
