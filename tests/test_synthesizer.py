@@ -31,7 +31,7 @@ from nt2c.training.synthesizer_fidelity import (
     distances,
     make_fields,
 )
-from nt2c.training.synthesizer_task import gradient_penalty
+from nt2c.training.synthesizer_task import SynthesisTask, gradient_penalty
 
 SIDE = 16
 
@@ -72,6 +72,7 @@ def stirred_generator(lines: int = 1) -> Generator:
     with torch.no_grad():
         for weight in network.parameters():
             weight.copy_(0.15 * torch.randn(weight.shape, generator=random))
+        network.head.bias[-1] = 0.5  # what is added has a mean
     return network.eval().requires_grad_(False)
 
 
@@ -185,7 +186,8 @@ def test_correction_gives_the_network_the_spectrum_and_unit_variance() -> None:
         float(torch.log(power_spectra(x).mean(0) / wanted).square().mean()) for x in (before, made)
     ]
     assert error[1] < 0.2 * error[0]
-    assert float(made.var()) == pytest.approx(1, abs=0.1)
+    # Whole draws differ in level: the variance of 400 of them is known to 5 % only.
+    assert float(made.var()) == pytest.approx(1, abs=0.2)
 
 
 def test_mean_0_and_variance_1() -> None:
@@ -272,6 +274,22 @@ def test_resumed_training_equals_the_uninterrupted_one(tmp_path: Path) -> None:
     logs = [read_records(tmp_path / name / LOG) for name in ("whole", "broken")]
     for a, b in zip(*logs, strict=True):
         assert {**a, "steps_per_s": 0} == {**b, "steps_per_s": 0}
+
+
+@pytest.mark.usefixtures("few_draws")
+def test_the_best_generator_so_far_outlives_a_kill() -> None:
+    def task() -> SynthesisTask:
+        return SynthesisTask(stirred_generator(), standard(), standard(20), tiny_settings(), 0)
+
+    before, after = task(), task()
+    before.validate(stirred_generator(), 7)
+    after.restore(before.state())
+    assert before.best is not None
+    assert after.best is not None
+    assert after.best.step == 7
+    assert after.best.figures == before.best.figures
+    for name, weight in before.best.weights.items():
+        assert torch.equal(after.best.weights[name], weight)
 
 
 @pytest.mark.usefixtures("few_draws")
