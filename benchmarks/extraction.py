@@ -3,7 +3,8 @@
     python benchmarks/extraction.py [--window 128] [--fields 6] [--pixel-size 1.5] [--snr 0.03 0.1]
 
 For each particle diameter, coverage and signal-to-noise ratio (variance ratio inside particles at
-the pixel size of the files) a set of micrographs is simulated and given to `extract_noise`.
+the pixel size of the files) a set of micrographs, each of one kind of particle so that the ratio
+holds for all of them, is simulated and given to `extract_noise`.
 
 `touching` is the share of windows that hold a pixel of a particle's projected potential (above a
 tenth of the greatest, as the ratio is defined). `spectrum` is the power of the windows per ring
@@ -168,7 +169,7 @@ def simulate_set(
     settings = SimulationSettings(
         pixel_size_a=pixel_a,
         shape=(side, side),
-        specimen=SpecimenSettings(coverage=(coverage, coverage), empty=0),
+        specimen=SpecimenSettings(coverage=(coverage, coverage), empty=0, species_per_field=1),
         imaging=ImagingSettings(snr=record["snr"], carbon=0, contamination=0),
     )
     role = f"{diameter_a} {coverage} {record['snr']}"
