@@ -227,6 +227,23 @@ def test_stopped_and_continued_gives_the_same_model(
         assert (tmp_path / name).read_bytes() == (done[0] / name).read_bytes()
 
 
+def test_a_first_round_gives_the_model_that_finds_the_windows(
+    done: tuple[Path, Silent], data: Path, recipe: Path, tmp_path: Path
+) -> None:
+    own = job(data, tmp_path, recipe, first_steps=3, noise="white")
+    record = fit(own, Silent()).record
+    rounds = ["windows", "contrast", "noise", "training"]
+    assert list(record["stages"]) == [f"first {name}" for name in rounds] + rounds
+    assert record["stages"]["first noise"]["noise"] == "coloured"
+    assert record["stages"]["noise"]["noise"] == "white"
+    found = (tmp_path / "first/windows/windows.npy").read_bytes()
+    assert found == (done[0] / "windows/windows.npy").read_bytes()
+    assert found != (tmp_path / "windows/windows.npy").read_bytes()
+    watch = Silent()
+    fit(own, watch)
+    assert watch.reused == list(record["stages"])
+
+
 def test_a_change_redoes_only_what_depends_on_it(
     done: tuple[Path, Silent], data: Path, recipe: Path, tmp_path: Path
 ) -> None:

@@ -2,17 +2,21 @@
 
 Each stage is a folder of the run (see `stages`); what a later stage needs it reads from there. The
 model is copied to the top of the folder, and `fit.json` says how it came about.
+
+A coarse model that never saw such noise takes the noisier places for signal, and finds windows that
+are too quiet. A short first round, whose model finds the windows anew, mends that.
 """
 
 import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from nt2c import __version__
+from nt2c.inference.denoiser import load_model
 from nt2c.inference.runner import model_fingerprint
 from nt2c.io.files import atomic_path
 from nt2c.io.records import write_json
@@ -24,6 +28,9 @@ from nt2c.pipeline.stages import Outcome, Stage, finished, run_stage
 from nt2c.pipeline.training import CONTRAST, MODEL, Earlier, find_contrast, train_final
 
 RECORD = "fit.json"
+FIRST = "first"
+"""Folder of the first round, and the word before the names of its stages."""
+
 WINDOWS, NOISE, CONTRAST_STAGE, TRAINING = "windows", "noise", "contrast", "training"
 
 
@@ -57,50 +64,71 @@ def fit(job: FitJob, watch: Watch) -> FitResult:
             "with --structure the model learns your particle, and may show it where there is none "
             "(reference bias): do not pick on its output alone"
         )
-    done: dict[str, Outcome] = {}
-    said: dict[str, str] = {}
+    progress = _Progress(watch)
+    final = job
+    if job.recipe.first_steps:
+        folder, recipe = job.folder / FIRST, job.recipe.first_round()
+        found = _round(replace(job, folder=folder, recipe=recipe), progress, f"{FIRST} ")
+        final = replace(job, coarse=load_model(found / MODEL))
+    training = _round(final, progress)
+    model = job.folder / MODEL
+    with atomic_path(model) as temporary:
+        shutil.copyfile(training / MODEL, temporary)
+    record = _record(job, progress)
+    write_json(job.folder / RECORD, record)
+    return FitResult(model, record, tuple(progress.done[WINDOWS].record["failed"]))
 
-    def do(name: str, stage: Stage, work: Work, total: int) -> Path:
+
+class _Progress:
+    """Does stages, tells of them, and remembers what came out of each."""
+
+    def __init__(self, watch: Watch) -> None:
+        self.watch = watch
+        self.done: dict[str, Outcome] = {}
+        self.said: dict[str, str] = {}
+
+    def do(self, name: str, stage: Stage, work: Work, total: int) -> Outcome:
+        """Do a stage unless it is done; `name` may have words before the kind of stage."""
         if finished(stage) is None:
-            watch.begin(name, total)
-        done[name] = run_stage(stage, work)
-        said[name] = verdicts.SAY[name](done[name].record)
-        watch.verdict(name, said[name], done[name].seconds, reused=done[name].reused)
-        for warning in done[name].record.get("warnings", ()):
-            watch.warn(warning)
-        return stage.folder
+            self.watch.begin(name, total)
+        outcome = run_stage(stage, work)
+        said = verdicts.SAY[name.split()[-1]](outcome.record)
+        self.watch.verdict(name, said, outcome.seconds, reused=outcome.reused)
+        for warning in outcome.record.get("warnings", ()):
+            self.watch.warn(warning)
+        self.done[name], self.said[name] = outcome, said
+        return outcome
 
-    recipe = job.recipe
-    windows = do(
-        WINDOWS,
+
+def _round(job: FitJob, progress: _Progress, prefix: str = "") -> Path:
+    """Do the four stages in the folder of the job; return that of the training."""
+    recipe, watch = job.recipe, progress.watch
+    windows = progress.do(
+        prefix + WINDOWS,
         _windows_stage(job),
         lambda f: _extract(job, f, watch),
         min(len(job.inputs), recipe.extraction.micrographs),
     )
-    contrast = do(
-        CONTRAST_STAGE,
-        _contrast_stage(job, done[WINDOWS]),
-        lambda f: find_contrast(job, windows, f),
+    contrast = progress.do(
+        prefix + CONTRAST_STAGE,
+        _contrast_stage(job, windows),
+        lambda f: find_contrast(job, job.folder / WINDOWS, f),
         1,
     )
-    noise = do(
-        NOISE,
-        _noise_stage(job, done[WINDOWS]),
-        lambda f: learn_noise(job, windows, f, watch),
+    noise = progress.do(
+        prefix + NOISE,
+        _noise_stage(job, windows),
+        lambda f: learn_noise(job, job.folder / WINDOWS, f, watch),
         recipe.synthesizer.optimizer.steps if recipe.noise == "wgan" else 1,
     )
-    training = do(
-        TRAINING,
-        _training_stage(job, done),
-        lambda f: train_final(job, Earlier(windows, noise, contrast), f, watch),
+    earlier = Earlier(*(job.folder / name for name in (WINDOWS, NOISE, CONTRAST_STAGE)))
+    progress.do(
+        prefix + TRAINING,
+        _training_stage(job, [windows, noise, contrast]),
+        lambda f: train_final(job, earlier, f, watch),
         recipe.optimizer.steps,
     )
-    model = job.folder / MODEL
-    with atomic_path(model) as temporary:
-        shutil.copyfile(training / MODEL, temporary)
-    record = _record(job, done, said)
-    write_json(job.folder / RECORD, record)
-    return FitResult(model, record, tuple(done[WINDOWS].record["failed"]))
+    return job.folder / TRAINING
 
 
 def _windows_stage(job: FitJob) -> Stage:
@@ -143,7 +171,7 @@ def _contrast_stage(job: FitJob, windows: Outcome) -> Stage:
     )
 
 
-def _training_stage(job: FitJob, done: Mapping[str, Outcome]) -> Stage:
+def _training_stage(job: FitJob, earlier: Sequence[Outcome]) -> Stage:
     recipe = job.recipe
     settings = _signal_settings(job) | recipe.model_dump(
         mode="json", include={"name", "network", "recorrupted", "optimizer"}
@@ -153,12 +181,12 @@ def _training_stage(job: FitJob, done: Mapping[str, Outcome]) -> Stage:
         job.folder / TRAINING,
         settings,
         inputs=job.structures,
-        after=[done[name].key for name in (WINDOWS, NOISE, CONTRAST_STAGE)],
+        after=[outcome.key for outcome in earlier],
         outputs=(MODEL,),
     )
 
 
-def _record(job: FitJob, done: Mapping[str, Outcome], said: Mapping[str, str]) -> dict[str, Any]:
+def _record(job: FitJob, progress: _Progress) -> dict[str, Any]:
     return {
         "version": __version__,
         "recipe": job.recipe.model_dump(mode="json"),
@@ -172,12 +200,12 @@ def _record(job: FitJob, done: Mapping[str, Outcome], said: Mapping[str, str]) -
         "threads": torch.get_num_threads(),
         "stages": {
             name: {
-                "verdict": said[name],
+                "verdict": progress.said[name],
                 "seconds": outcome.seconds,
                 "done_before": outcome.reused,
                 **outcome.record,
             }
-            for name, outcome in done.items()
+            for name, outcome in progress.done.items()
         },
     }
 

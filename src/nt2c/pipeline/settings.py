@@ -31,6 +31,12 @@ class FitRecipe(Settings):
     name: str
     seed: int = Field(0, ge=0)
     noise: NoiseKind = Field("wgan", description="what draws the noise of training pairs")
+    first_steps: int = Field(
+        0,
+        ge=0,
+        description="training steps of a first round in coloured noise, whose model finds the "
+        "windows of the second; 0: no such round",
+    )
     extraction: ExtractionSettings = ExtractionSettings()
     synthesizer: SynthesizerSettings = SynthesizerSettings()
     transfer: TransferSettings = TransferSettings()
@@ -72,6 +78,12 @@ class FitRecipe(Settings):
             recorrupted=self.recorrupted,
             optimizer=self.optimizer,
         )
+
+    def first_round(self) -> Self:
+        """Recipe of the first round: the coarse model trained on in coloured noise, for a while."""
+        optimizer = self.optimizer.model_copy(update={"steps": self.first_steps})
+        update = {"noise": "coloured", "network": None, "first_steps": 0, "optimizer": optimizer}
+        return self.model_copy(update=update)
 
     def imaged_as(self, optics: StarOptics) -> Self:
         """Take defocus (where the recipe names none), voltage and aberration of a data set."""
