@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +97,9 @@ class Chain:
         InputError, SettingsError
             As the stages do: too few windows, no contrast.
         """
+        if variant == "again":
+            first, _ = self.train("coloured")
+            return replace(self, coarse=first, folder=self.folder / "again").train("coloured")
         job = self._job(variant, self.seed)
         windows = self._windows(job)
         oracle = variant == "oracle"

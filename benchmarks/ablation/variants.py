@@ -8,13 +8,14 @@ from nt2c.core.settings import Settings
 from nt2c.pipeline.settings import FitRecipe, read_fit_recipe
 
 Variant = Literal[
-    "coarse", "simulated", "white", "coloured", "bootstrap", "wgan", "oracle", "paper"
+    "coarse", "simulated", "white", "coloured", "again", "bootstrap", "wgan", "oracle", "paper"
 ]
 VARIANTS: dict[Variant, str] = {
     "coarse": "the bundled model as it is",
     "simulated": "trained on with the simulator's own noise and contrast",
     "white": "transfer with white noise",
     "coloured": "transfer with a Gaussian field of the windows' spectrum",
+    "again": "`coloured` once more from there, with windows that its model finds; twice the steps",
     "bootstrap": "transfer with the windows themselves",
     "wgan": "transfer with noise of the WGAN-GP",
     "oracle": "transfer with the true noise, drawn anew",
@@ -36,6 +37,9 @@ class Budget(Settings):
     pool: int = Field(24, ge=1, description="fields kept, from which crops are drawn")
 
 
+_NOISE = {"oracle": "bootstrap", "simulated": "white", "paper": "wgan", "again": "coloured"}
+
+
 def recipe_of(variant: Variant, budget: Budget, seed: int) -> FitRecipe:
     """Recipe of a variant: all but the paper's differ in nothing but the noise."""
     own = read_fit_recipe(budget.recipe)
@@ -43,9 +47,8 @@ def recipe_of(variant: Variant, budget: Budget, seed: int) -> FitRecipe:
     factor = budget.paper_factor if variant == "paper" else 1
     values = recipe.model_dump()
     values |= {"name": f"ablation {variant}", "seed": seed}
-    values["noise"] = {"oracle": "bootstrap", "simulated": "white", "paper": "wgan"}.get(
-        variant, variant
-    )
+    values["first_steps"] = 0  # `again` is what a first round is worth
+    values["noise"] = _NOISE.get(variant, variant)
     noise_steps = budget.noise_steps or own.synthesizer.optimizer.steps
     _limit(values["optimizer"], factor * budget.steps, validations=1)
     _limit(values["synthesizer"]["optimizer"], factor * noise_steps, validations=8)
