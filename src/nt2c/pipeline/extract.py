@@ -257,8 +257,8 @@ def _choose(found: list[_Found], settings: ExtractionSettings, working_a: float)
     raise InputError(
         f"too few windows without particles in {len(found)} micrographs: {listed}; at least "
         f"{settings.least} are needed. Give more micrographs or emptier ones (areas of the grid "
-        "with few particles are best), smaller windows with --window, or see whether --pixel-size "
-        "is right"
+        "with few particles are best), smaller windows (--window, or extraction.windows_a in a "
+        "recipe), or see whether --pixel-size is right"
     )
 
 
