@@ -1,11 +1,11 @@
 """Noise synthesizer: a generator driven by noise maps.
 
 The generator starts as what can be measured: white noise coloured to the power spectrum of the
-windows. A network turns further noise maps (white, slow, constant over a row, a column or the
-whole draw) into gains for the frequency bands of that field and into something added to it, so
-that it has to learn only what a stationary Gaussian field cannot be: a level that varies, heavy
-tails, patterns. Everything is a convolution with nothing padded: any size can be drawn, and no
-pixel is special. No transposed convolution, no bounded output.
+windows. A network turns further noise maps (heavy-tailed grains, white, slow, constant over a row,
+a column or the whole draw) into gains for the frequency bands of that field and into something
+added to it, so that it has to learn only what a stationary Gaussian field cannot be: a level that
+varies, heavy tails, patterns. Everything is a convolution with nothing padded: any size can be
+drawn, and no pixel is special. No transposed convolution, no bounded output.
 """
 
 import math
@@ -27,6 +27,7 @@ FORMAT = 1
 _LARGEST_LOG_GAIN = 2.5
 _WINDOWS_PER_SIDE = 2
 _LEAK = 0.2
+_GRAIN_SPREAD = 0.7  # standard deviation of the logarithm of a grain's size: kurtosis 21
 
 
 class GeneratorSettings(Settings):
@@ -71,9 +72,8 @@ class Generator(nn.Module):
         self.settings = settings
         self.register_buffer("kernels", _band_kernels(covariance, settings.borders, window_px))
         bands, width = self.kernels.shape[0], settings.width
-        inputs = (
-            bands + settings.white + len(settings.slow_px) + 2 * settings.lines + settings.whole
-        )
+        others = settings.white + len(settings.slow_px) + 2 * settings.lines + settings.whole
+        inputs = bands + 1 + others
         self.stem = nn.Conv2d(inputs, width, 1)
         self.body = nn.ModuleList(nn.Conv2d(width, width, 3) for _ in range(2))
         self.head = nn.Conv2d(width + inputs - bands, bands + 1, 1)
@@ -82,21 +82,25 @@ class Generator(nn.Module):
         self.bands, self.inputs, self.reach_px = bands, inputs, len(self.body)
 
     def stir(self, amount: float) -> None:
-        """Let every noise map move the gain of every band a little (standard deviation of its log).
+        """Add a little of the grains, and let every other map move the gain of every band a little.
 
-        The Gaussian field is a saddle point: more of a map or less of it are equally likely, so
-        that at nothing of it no gradient says that some would be better.
+        `amount` is the standard deviation of either. The Gaussian field is a saddle point: more of
+        a map or less of it are equally likely, so that at nothing of it no gradient says that some
+        would be better.
         """
+        grains, others = self.settings.width, self.settings.width + 1
         with torch.no_grad():
-            self.head.weight[:-1, self.settings.width :] = amount
+            self.head.weight[-1, grains] = amount
+            self.head.weight[:-1, others:] = amount
 
     def draw(
         self, count: int, shape: tuple[int, int], generator: torch.Generator
     ) -> Float[Tensor, "n c v u"]:
         """Draw the noise maps of `count` fields whose output has `shape`.
 
-        Axes (n, channel, y + 2 reach, x + 2 reach); the bands of the coloured field come first,
-        values of the whole draw last.
+        Axes (n, channel, y + 2 reach, x + 2 reach). First come the bands of the coloured field and
+        the grains: a field of the same spectrum made of white noise with heavy tails. Values of the
+        whole draw come last.
         """
         height, width = (side + 2 * self.reach_px for side in shape)
         settings, device = self.settings, generator.device
@@ -106,7 +110,10 @@ class Generator(nn.Module):
 
         margin = self.kernels.shape[-1] - 1
         field = normal(count, height + margin, width + margin)
-        maps = [convolve(field, self.kernels)]
+        grains = normal(*field.shape) * torch.exp(
+            _GRAIN_SPREAD * normal(*field.shape) - _GRAIN_SPREAD**2
+        )
+        maps = [convolve(field, self.kernels), convolve(grains, self.kernels.sum(0, keepdim=True))]
         maps.append(normal(count, settings.white, height, width))
         for sigma in settings.slow_px:
             rows, columns = _smooth(height, sigma, device), _smooth(width, sigma, device)
