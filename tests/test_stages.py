@@ -170,6 +170,15 @@ def test_the_lock_clears_what_kills_left(tmp_path: Path) -> None:
         assert [p.name for p in tmp_path.iterdir()] == [LOCK]
 
 
+def test_the_lock_clears_what_kills_left_beside_stages_of_a_round(tmp_path: Path) -> None:
+    left = tmp_path / "first" / ".discarded-training-1-2"
+    left.mkdir(parents=True)
+    (left / "checkpoint").touch()
+    (tmp_path / "first" / "windows").mkdir()
+    with locked(tmp_path):
+        assert [p.name for p in (tmp_path / "first").iterdir()] == ["windows"]
+
+
 def test_a_file_as_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SettingsError, match="a file; give a folder"), locked(tmp_path / "file"):

@@ -186,8 +186,9 @@ def _take(descriptor: int, folder: Path) -> None:
 def _clear(folder: Path) -> None:
     """Remove what killed runs left behind."""
     remove_stale_temporaries(folder)
-    for left in folder.glob(f"{_DISCARDED}*"):
-        shutil.rmtree(left, ignore_errors=True)
+    for place in ("", "*/"):  # beside the stages, which may lie in a folder of their own
+        for left in folder.glob(f"{place}{_DISCARDED}*"):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _prepare(stage: Stage) -> None:
