@@ -1,10 +1,11 @@
 """The command `nt2c fit`: a model of one's own, from one's own micrographs."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
+from nt2c.cli.devices import check_training_device
 from nt2c.core.errors import SettingsError
 from nt2c.io.pixel_size import check_pixel_size
 
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
     from nt2c.pipeline.fit import FitResult
     from nt2c.pipeline.job import FitJob
 
-_NOISE = ("wgan", "coloured", "bootstrap", "white")
 
 Inputs = Annotated[
     list[str],
@@ -114,13 +114,12 @@ def plan(
     from nt2c.io.inputs import find_inputs
     from nt2c.io.star import read_optics_star
     from nt2c.pipeline.job import FitJob
-    from nt2c.pipeline.settings import read_fit_recipe
+    from nt2c.pipeline.settings import NoiseKind, read_fit_recipe
 
     check_pixel_size("--pixel-size", pixel_size)
-    if device not in ("auto", "cpu", "cuda"):
-        raise SettingsError(f"--device {device}: use auto, cpu or cuda")
-    if noise is not None and noise not in _NOISE:
-        raise SettingsError(f"--noise {noise}: use one of {', '.join(_NOISE)}")
+    check_training_device(device)
+    if noise is not None and noise not in get_args(NoiseKind):
+        raise SettingsError(f"--noise {noise}: use one of {', '.join(get_args(NoiseKind))}")
     if mask is not None and not mask.is_dir():
         raise SettingsError(f"--mask {mask}: not a folder; give one with a mask per micrograph")
     for path in structures or ():

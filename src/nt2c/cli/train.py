@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from nt2c.cli.devices import check_training_device
 from nt2c.core.errors import SettingsError
 
 
@@ -25,8 +26,7 @@ def train(
     from nt2c.training.denoiser import train_denoiser
     from nt2c.training.settings import Recipe
 
-    if device not in ("auto", "cpu", "cuda"):
-        raise SettingsError(f"--device {device}: use auto, cpu or cuda")
+    check_training_device(device)
     if output.is_dir():
         raise SettingsError(f"{output}: a folder; give the name of a model file with --output")
     settings = read_settings(recipe, Recipe)

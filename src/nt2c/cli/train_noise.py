@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nt2c.cli.devices import check_training_device
 from nt2c.core.errors import InputError, SettingsError
 
 if TYPE_CHECKING:
@@ -65,10 +66,10 @@ def train_noise(
     """
     from nt2c.io.records import write_json
     from nt2c.noise.samplers import ColouredNoise
+    from nt2c.pipeline.learning import judge_sampler
     from nt2c.training.sampler_files import write_sampler
 
-    if device not in ("auto", "cpu", "cuda"):
-        raise SettingsError(f"--device {device}: use auto, cpu or cuda")
+    check_training_device(device)
     if steps is not None and kind is not Kind.WGAN:
         raise SettingsError(f"--steps: the {kind} sampler is fitted, not trained; leave it out")
     if output.is_dir():
@@ -77,9 +78,11 @@ def train_noise(
     folder = output.with_suffix(".training")
     sampler = _fit(kind, split.learn, steps, folder, device=device, seed=seed)
     write_sampler(output, sampler)
-    judged = {str(kind): _judge(split, sampler, seed)}
+    judged = {str(kind): judge_sampler(sampler, split, seed=seed, device=device)}
     if kind is not Kind.COLOURED:
-        judged["coloured"] = _judge(split, ColouredNoise.fit(split.learn), seed)
+        judged["coloured"] = judge_sampler(
+            ColouredNoise.fit(split.learn), split, seed=seed, device=device
+        )
     write_json(
         folder / "fidelity.json",
         {"learned_from": len(split.learn)} | {k: v.to_record() for k, v in judged.items()},
@@ -146,20 +149,17 @@ def _fit(
     kind: Kind, windows: "Tensor", steps: int | None, folder: Path, *, device: str, seed: int
 ) -> "NoiseSampler":
     from nt2c.cli.progress import progress_bar
-    from nt2c.noise.samplers import BootstrapNoise, ColouredNoise, WhiteNoise
-    from nt2c.training.synthesizer import SynthesizerSettings, train_synthesizer
+    from nt2c.pipeline.learning import fit_sampler
+    from nt2c.training.synthesizer import SynthesizerSettings
 
-    if kind is Kind.WHITE:
-        return WhiteNoise()
-    if kind is not Kind.WGAN:
-        return (ColouredNoise if kind is Kind.COLOURED else BootstrapNoise).fit(windows)
     settings = SynthesizerSettings()
     if steps is not None:
         optimizer = settings.optimizer.model_copy(update={"steps": steps})
         settings = settings.model_copy(update={"optimizer": optimizer})
-    with progress_bar() as progress:
+    with progress_bar(disable=kind is not Kind.WGAN) as progress:
         bar = progress.add_task("training", total=settings.optimizer.steps)
-        return train_synthesizer(
+        return fit_sampler(
+            kind.value,
             windows,
             settings,
             folder,
@@ -167,16 +167,6 @@ def _fit(
             device=device,
             on_step=lambda step, loss: progress.update(bar, completed=step),
         )
-
-
-def _judge(split: "Split", sampler: "NoiseSampler", seed: int) -> "Fidelity":
-    from nt2c.core.random import stream
-    from nt2c.noise.statistics import compare
-
-    count, side, _ = split.judge.shape
-    drawn = sampler.sample((count, side, side), stream(seed, "judged draws"))
-    groups = split.judge_groups if len(split.judge_groups.unique()) > 1 else None
-    return compare(split.judge, drawn, split.pixel_size_a, stream(seed, "judgement"), groups)
 
 
 def _print_table(judged: dict[str, "Fidelity"]) -> None:

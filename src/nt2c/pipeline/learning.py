@@ -1,7 +1,7 @@
 """The stage that learns the noise: a sampler from windows, judged on windows held out."""
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,13 @@ from torch import Tensor
 from nt2c.core.random import stream
 from nt2c.models.synthesizer import NoiseSynthesizer
 from nt2c.noise.samplers import BootstrapNoise, ColouredNoise, NoiseSampler, WhiteNoise
-from nt2c.noise.statistics import LEAST_WINDOWS, compare
+from nt2c.noise.statistics import LEAST_WINDOWS, Fidelity, compare
 from nt2c.pipeline.extract import load_windows
 from nt2c.pipeline.job import FitJob, Watch
+from nt2c.pipeline.settings import NoiseKind
 from nt2c.training.denoiser import training_device
 from nt2c.training.sampler_files import write_sampler
-from nt2c.training.synthesizer import train_synthesizer
+from nt2c.training.synthesizer import SynthesizerSettings, train_synthesizer
 
 SAMPLER = "sampler.safetensors"
 _HELD_OUT = 0.2
@@ -70,46 +71,65 @@ def learn_noise(job: FitJob, windows: Path, folder: Path, watch: Watch) -> Mappi
 
     A coloured Gaussian field is judged beside it.
     """
-    split = split_windows(windows)
-    sampler = _fit(job, split, folder, watch)
+    split, recipe = split_windows(windows), job.recipe
+    sampler = fit_sampler(
+        recipe.noise,
+        split.learn,
+        recipe.synthesizer,
+        folder,
+        seed=recipe.seed,
+        device=job.device,
+        on_step=lambda step, loss: watch.advance(step),
+    )
     write_sampler(folder / SAMPLER, sampler)
+
+    def judged(one: NoiseSampler) -> dict[str, Any]:
+        return judge_sampler(one, split, seed=recipe.seed, device=job.device).to_record()
+
     record: dict[str, Any] = {
         "noise": sampler.kind,
         "learned_from": len(split.learn),
         "judged_by": len(split.judge),
-        "fidelity": _fidelity(job, split, sampler),
+        "fidelity": judged(sampler),
     }
     if sampler.kind != ColouredNoise.kind:
-        record["coloured"] = _fidelity(job, split, ColouredNoise.fit(split.learn))
+        record["coloured"] = judged(ColouredNoise.fit(split.learn))
     if isinstance(sampler, NoiseSynthesizer):
         record["warnings"] = sampler.metadata["warnings"]
         record["chosen_step"] = sampler.metadata["step"]
     return record
 
 
-def _fit(job: FitJob, split: Split, folder: Path, watch: Watch) -> NoiseSampler:
-    kind = job.recipe.noise
+def fit_sampler(
+    kind: NoiseKind,
+    windows: Tensor,
+    settings: SynthesizerSettings,
+    folder: Path,
+    *,
+    seed: int,
+    device: str,
+    on_step: Callable[[int, float], None],
+) -> NoiseSampler:
+    """Fit a sampler of a kind to windows (n, s, s).
+
+    `settings`, `folder`, `seed`, `device` and `on_step` are those of `train_synthesizer`, for
+    the kind that is trained.
+    """
     if kind == "white":
         return WhiteNoise()
     if kind == "coloured":
-        return ColouredNoise.fit(split.learn)
+        return ColouredNoise.fit(windows)
     if kind == "bootstrap":
-        return BootstrapNoise.fit(split.learn)
-    return train_synthesizer(
-        split.learn,
-        job.recipe.synthesizer,
-        folder,
-        seed=job.recipe.seed,
-        device=job.device,
-        on_step=lambda step, loss: watch.advance(step),
-    )
+        return BootstrapNoise.fit(windows)
+    return train_synthesizer(windows, settings, folder, seed=seed, device=device, on_step=on_step)
 
 
-def _fidelity(job: FitJob, split: Split, sampler: NoiseSampler) -> dict[str, Any]:
-    """Compare the held-out windows with as many draws."""
+def judge_sampler(sampler: NoiseSampler, split: Split, *, seed: int, device: str) -> Fidelity:
+    """Compare the held-out windows with as many draws, made on `device`."""
     count, size, _ = split.judge.shape
-    device = training_device(job.device)
-    drawn = sampler.sample((count, size, size), stream(job.recipe.seed, "judged draws", 0, device))
+    drawn = sampler.sample(
+        (count, size, size), stream(seed, "judged draws", 0, training_device(device))
+    )
     groups = split.judge_groups if len(split.judge_groups.unique()) > 1 else None
-    generator = stream(job.recipe.seed, "judgement")
-    return compare(split.judge, drawn.cpu(), split.pixel_size_a, generator, groups).to_record()
+    generator = stream(seed, "judgement")
+    return compare(split.judge, drawn.cpu(), split.pixel_size_a, generator, groups)
