@@ -184,7 +184,7 @@ def simulate_set(
         write_micrograph(folder / f"{name}.mrc", batch.noisy[0].numpy(), pixel_a)
         scaling = prepare(batch.noisy[0], pixel_a, working_a).scaling
         noise = prepare(batch.noisy[0] - batch.clean[0], pixel_a, working_a)
-        raw = noise.scaled * (noise.scaling.sigma / scaling.sigma)
+        raw = noise.scaled * (noise.scaling.unit / scaling.unit)
         mask = particles(bank, settings, stream(SEED, role, index))
         shape = (raw.shape[0], raw.shape[1])
         covered = torch.nn.functional.adaptive_avg_pool2d(mask.float()[None, None], shape)[0, 0]

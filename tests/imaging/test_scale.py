@@ -130,5 +130,29 @@ def test_batches_are_scaled_one_by_one():
     assert torch.equal(clip_outliers(batch)[1], clip_outliers(batch[1]))
 
 
+def uneven(shape=SHAPE):
+    """Strength of noise that varies by a factor of 2 over 1000 A, with unit mean square."""
+    x = torch.arange(shape[1]) * PIXEL_A
+    strength = torch.exp(0.35 * torch.sin(2 * torch.pi * x / 1000)).expand(shape)
+    return strength / strength.square().mean().sqrt()
+
+
+def test_uneven_noise_is_even_in_its_own_units():
+    image = 500 + 20 * uneven() * white(15)
+    scaling = fit_scaling(image, PIXEL_A)
+    assert float(scaling.sigma) == pytest.approx(20, rel=0.05)
+    error = (scaling.strength / uneven()).log()
+    assert float(error.std()) < 0.05
+    local = gaussian_lowpass(scaling.apply(image).square(), 20.0).sqrt()
+    assert float(local.log().std()) < 0.3 * float(uneven().log().std())
+    back = scaling.invert(scaling.apply(image), background=True)
+    assert (back - image).abs().max() < 1e-3
+
+
+def test_even_noise_and_particles_leave_one_unit_for_all():
+    for image in (white(16), 500 + 20 * (white(17) + particles())):
+        assert torch.equal(fit_scaling(image, PIXEL_A).strength, torch.ones(SHAPE))
+
+
 def test_an_image_without_noise_has_sigma_zero():
     assert float(fit_scaling(torch.full(SHAPE, 7.0), PIXEL_A).sigma) == pytest.approx(0, abs=1e-4)

@@ -42,7 +42,7 @@ class Source(Protocol):
 
 def scaled_truth(truth: Tensor, scaling: Scaling, pixel_size_a: float) -> Tensor:
     """Noiseless image (n, y, x) without its slow part, in units of the noise."""
-    return (truth - slow_background(truth, pixel_size_a)) / scaling.sigma
+    return (truth - slow_background(truth, pixel_size_a)) / scaling.unit
 
 
 def scaled_pairs(batch: SimulatedBatch, pixel_size_a: float) -> Pairs:
