@@ -9,6 +9,7 @@ from torch import Tensor
 from nt2c.core.errors import InputError
 from nt2c.core.random import stream
 from nt2c.imaging.fourier import apply_filter, frequency_grid
+from nt2c.imaging.scale import NOISE_BAND
 from nt2c.noise.transfer import (
     Contrast,
     TransferSettings,
@@ -18,6 +19,7 @@ from nt2c.noise.transfer import (
     spectral_contrast,
     tapered_power,
     transfer,
+    vary_spectrum,
 )
 from nt2c.simulation.physics import gaussian_field
 
@@ -127,6 +129,21 @@ def test_weights_are_per_image_or_one() -> None:
     mixed = transfer(clean, noise, torch.tensor([1.0, 2.0]), 0.5)
     assert mixed[:, 0, 0].tolist() == [6.0, 7.0]
     assert torch.equal(transfer(clean, noise, 3.0, 0.0), 3 * clean)
+
+
+def test_spectra_vary_below_the_noise_band_and_nowhere_else() -> None:
+    noise = torch.randn(64, 64, 64, generator=stream(0, "vary"))
+    varied = vary_spectrum(noise, 0.3, stream(1, "vary"))
+    fraction = frequency_grid((64, 64), 0.5)  # of Nyquist
+    gain = torch.fft.rfft2(varied).abs() / torch.fft.rfft2(noise).abs()
+    fine = fraction > NOISE_BAND[0] + 1 / 8
+    assert torch.allclose(gain[:, fine], torch.ones(()), atol=1e-3)
+    # At a knot, a quarter of Nyquist, every field has its own gain; 64 give the spread to 9 %.
+    knot = gain[:, 0, 8].log()
+    assert float(knot.std()) == pytest.approx(0.3, rel=0.3)
+    assert abs(float(knot.mean())) < 3 * 0.3 / 8
+    assert torch.allclose(gain[:, 8, 0], gain[:, 0, 8], rtol=1e-3)
+    assert torch.allclose(vary_spectrum(noise, 0.0, stream(1, "vary")), noise, atol=1e-5)
 
 
 def test_record_gives_the_contrast_back() -> None:

@@ -24,7 +24,12 @@ FIXED: dict[str, Any] = {
     "gradient": 0.0, "defocus_um": (2.0, 2.0), "dose_e_per_a2": (40.0, 40.0), "detectors": ("K3",),
     "b_factor_a2": (100.0, 100.0), "ice_thickness_a": (400.0, 400.0),
 }  # fmt: skip
-EXACT: dict[str, Any] = {"contrast_spread": 0.0, "gain_spread": 0.0, "simulated_share": 0.0}
+EXACT: dict[str, Any] = {
+    "contrast_spread": 0.0,
+    "gain_spread": 0.0,
+    "spectrum_spread": 0.0,
+    "simulated_share": 0.0,
+}
 
 
 def even_recipe() -> Recipe:

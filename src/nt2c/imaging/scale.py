@@ -14,7 +14,9 @@ from nt2c.imaging.fourier import frequency_grid, gaussian_lowpass
 
 BACKGROUND_SIGMA_A = 200.0
 OUTLIER_SIGMA = 8.0
-_NOISE_BAND = (0.6, 0.95)  # fractions of Nyquist: hardly any signal at an SNR below 0.1
+NOISE_BAND = (0.6, 0.95)
+"""Fractions of Nyquist where the noise is measured: hardly any signal at an SNR below 0.1."""
+
 _LOCAL_SIGMA_A = 50.0
 # Spread of the logarithm of the local noise that is not followed: chance alone gives 0.024 at 4 A
 # per pixel, and strong particles up to 0.04.
@@ -58,7 +60,7 @@ def _noise(image: Tensor, pixel_size_a: float, nyquist_a: float) -> tuple[Tensor
     """
     k = frequency_grid((image.shape[-2], image.shape[-1]), pixel_size_a, image.device)
     fraction = k * nyquist_a
-    band = (fraction > _NOISE_BAND[0]) & (fraction < _NOISE_BAND[1])
+    band = (fraction > NOISE_BAND[0]) & (fraction < NOISE_BAND[1])
     spectrum = torch.fft.rfft2(image)
     # The median over frequencies ignores Bragg spots; |F|^2 is exponential: median = ln 2 * mean.
     power = spectrum.abs().square()[..., band].median(-1).values / 0.6931472

@@ -17,12 +17,14 @@ from torch import Tensor
 
 from nt2c.core.errors import InputError
 from nt2c.core.settings import Settings
-from nt2c.imaging.fourier import radial_power
+from nt2c.imaging.fourier import apply_filter, frequency_grid, radial_power
+from nt2c.imaging.scale import NOISE_BAND
 from nt2c.noise.spectra import sine_taper
 from nt2c.simulation.settings import AboveZero, Limits, Share
 
 Estimator = Literal["spectral", "least_squares"]
 _REGRESSED_FIELDS = 16
+_KNOTS = 8
 
 
 class TransferSettings(Settings):
@@ -42,6 +44,12 @@ class TransferSettings(Settings):
         0.05,
         ge=0,
         description="augmentation: standard deviation of the logarithm of the noise gain",
+    )
+    spectrum_spread: float = Field(
+        0.3,
+        ge=0,
+        description="augmentation: standard deviation of the logarithm of the noise amplitude at "
+        "each resolution; micrographs of other ice and defocus than the windows have other noise",
     )
     defocus_um: Limits | None = Field(
         None, description="of the data set; None for that of the simulation"
@@ -99,6 +107,25 @@ def transfer(
         return torch.as_tensor(value, dtype=clean.dtype, device=clean.device).reshape(-1, 1, 1)
 
     return weight(k1) * clean + weight(gain) * noise
+
+
+def vary_spectrum(
+    noise: Float[Tensor, "n y x"], spread: float, generator: torch.Generator
+) -> Float[Tensor, "n y x"]:
+    """Filter each field by a random, smooth function of the spatial frequency.
+
+    The logarithm of the amplitude is normal with standard deviation `spread` at knots an eighth of
+    Nyquist apart, with cosines between them. It is 0 in the band where the unit of the noise is
+    measured, since every micrograph has unit noise there.
+    """
+    count, height, width = noise.shape
+    knots = spread * torch.randn(count, _KNOTS + 1, generator=generator, device=noise.device)
+    knots[:, math.ceil(NOISE_BAND[0] * _KNOTS) :] = 0
+    place = frequency_grid((height, width), 0.5 / _KNOTS, noise.device).clamp(max=_KNOTS - 1e-4)
+    left = place.long()
+    share = (1 - torch.cos(torch.pi * (place - left))) / 2
+    logarithm = knots[:, left] * (1 - share) + knots[:, left + 1] * share
+    return apply_filter(noise, logarithm.exp())
 
 
 def segments(

@@ -9,7 +9,13 @@ from torch import Tensor
 from nt2c.core.random import stream
 from nt2c.imaging.scale import clip_outliers, fit_scaling
 from nt2c.noise.samplers import NoiseSampler
-from nt2c.noise.transfer import Contrast, TransferSettings, estimate_contrast, transfer
+from nt2c.noise.transfer import (
+    Contrast,
+    TransferSettings,
+    estimate_contrast,
+    transfer,
+    vary_spectrum,
+)
 from nt2c.simulation.bank import Species
 from nt2c.simulation.micrograph import SimulatedBatch
 from nt2c.simulation.settings import SimulationSettings
@@ -100,9 +106,9 @@ class TransferSource:
     """Crops of simulated clean fields at the contrast of real micrographs, in their noise.
 
     Fields are k1 times the particles plus gain times noise of the sampler, with contamination and
-    carbon as they are; k1 and gain are drawn for each field around what was measured. A share of
-    the fields keeps the simulator's own noise and contrast. What a step sees depends on (seed,
-    step) alone.
+    carbon as they are; k1, gain and the spectrum of the noise are drawn for each field around what
+    was measured. A share of the fields keeps the simulator's own noise and contrast. What a step
+    sees depends on (seed, step) alone.
 
     Parameters
     ----------
@@ -171,6 +177,7 @@ class TransferSource:
         k1, gain = self._weights(draw, count)
         generator = stream(self._seed, f"{self._role} transferred noise", draw, self._device)
         noise = self._sampler.sample((count, *particles.shape[-2:]), generator)
+        noise = vary_spectrum(noise, self._settings.spectrum_spread, generator)
         clean = rest + k1[:, None, None] * particles
         return Pairs(transfer(clean, noise, 1.0, gain)[:, None], clean[:, None])
 
