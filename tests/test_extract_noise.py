@@ -10,7 +10,8 @@ from nt2c.core.errors import InputError, SettingsError
 from nt2c.io.inputs import find_inputs
 from nt2c.io.weights import write_weights
 from nt2c.noise.extraction import ExtractionSettings
-from nt2c.pipeline.extract import extract_noise, load_windows
+from nt2c.pipeline.extract import extract_noise
+from nt2c.pipeline.window_files import load_windows
 from tests.inference.make import identity_model
 from tests.io.make import write_mrc
 

@@ -46,7 +46,7 @@ class TransferSettings(Settings):
         description="augmentation: standard deviation of the logarithm of the noise gain",
     )
     spectrum_spread: float = Field(
-        0.3,
+        0.2,
         ge=0,
         description="augmentation: standard deviation of the logarithm of the noise amplitude at "
         "each resolution; micrographs of other ice and defocus than the windows have other noise",

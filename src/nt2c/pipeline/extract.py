@@ -1,41 +1,30 @@
-"""Extraction of noise: from micrographs to a folder of particle-free windows.
+"""Extraction of noise: from micrographs to a folder of particle-free windows."""
 
-The folder holds `windows.npy` (n, side, side), `windows.csv` with their places, `summary.json`, and
-in `prepared/` the micrographs at the working pixel size in units of their noise (float16).
-"""
-
-import csv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import adaptive_max_pool2d
 
 from nt2c.core.errors import InputError, SettingsError
 from nt2c.core.random import stream
 from nt2c.inference.denoiser import Denoiser, prepare
-from nt2c.io.files import atomic_path
 from nt2c.io.inputs import MicrographInput, is_micrograph, split_ending
 from nt2c.io.micrographs import open_micrograph
 from nt2c.io.records import write_json
 from nt2c.models.denoiser import DenoiserModel
 from nt2c.noise.extraction import (
     ExtractionSettings,
-    Level,
-    Windows,
     contrast,
     find_windows,
     survey,
-    window_px,
 )
 from nt2c.noise.spectra import power_spectra
-
-COLUMNS = ("micrograph", "y_px", "x_px", "size_px", "y_a", "x_a", "evidence")
+from nt2c.pipeline.window_choice import Choice, Found, choose, sizes_px
+from nt2c.pipeline.window_files import clear, write_prepared, write_windows
 
 
 @dataclass(frozen=True)
@@ -45,31 +34,6 @@ class FileOutcome:
     path: Path
     reason: str = ""
     warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class _Found:
-    """A micrograph and its windows for each (level, size in pixels)."""
-
-    path: Path
-    name: str
-    pixel_size_a: float
-    contrast: float
-    windows: dict[tuple[Level, int], Windows]
-
-
-@dataclass(frozen=True)
-class _Choice:
-    """Windows of one size and level: (micrograph, windows), and whether faint ones are in it."""
-
-    level: Level
-    size_px: int
-    taken: list[tuple[_Found, Windows]]
-    faint: bool
-
-    @property
-    def count(self) -> int:
-        return sum(len(windows) for _, windows in self.taken)
 
 
 def extract_noise(
@@ -133,9 +97,9 @@ def extract_noise(
             f"{_key(inputs[0].path)}.mrc or .tif"
         )
     denoiser = Denoiser(model, device=device, precision="fp32")
-    _clear(folder)
+    clear(folder)
     names = _names(inputs)
-    found: list[_Found] = []
+    found: list[Found] = []
     outcomes: list[FileOutcome] = []
     for index, (item, name) in enumerate(zip(inputs, names, strict=True)):
         search = _Search(denoiser, settings, folder, pixel_size_a, mask_files, index)
@@ -146,32 +110,11 @@ def extract_noise(
             on_file(outcome)
     if not found:
         raise InputError(f"no micrograph can be used: {outcomes[0].reason}")
-    choice = _choose(found, settings, model.pixel_size_a)
-    windows = _write_windows(choice, folder)
+    choice = choose(found, settings, model.pixel_size_a)
+    windows = write_windows(choice, folder)
     summary = _summary(choice, found, outcomes, model.pixel_size_a, windows, settings)
     write_json(folder / "summary.json", summary)
     return summary
-
-
-def load_windows(folder: Path | str) -> tuple[Float[Tensor, "n s s"], float]:
-    """Return the windows of an extraction, (n, side, side), and their pixel size in angstrom.
-
-    Raises
-    ------
-    InputError
-        The folder holds no finished extraction.
-    """
-    import json
-
-    folder = Path(folder)
-    try:
-        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-        windows = np.load(folder / "windows.npy")
-        return torch.from_numpy(windows.astype(np.float32)), float(summary["pixel_size_a"])
-    except (OSError, ValueError, KeyError, TypeError):
-        raise InputError(
-            f"{folder}: no finished extraction of noise; make one with nt2c extract-noise"
-        ) from None
 
 
 @dataclass(frozen=True)
@@ -183,7 +126,7 @@ class _Search:
     mask_files: dict[str, Path]
     index: int
 
-    def run(self, item: MicrographInput, name: str) -> tuple[_Found | None, FileOutcome]:
+    def run(self, item: MicrographInput, name: str) -> tuple[Found | None, FileOutcome]:
         """Prepare a micrograph, keep it, and find its windows of every size and limit."""
         try:
             scaled, own_a, warnings = self._prepared(item)
@@ -202,13 +145,11 @@ class _Search:
                     stream(self.settings.seed, f"windows {size}", self.index),
                 )
                 for level in self.settings.levels
-                for size in _sizes_px(self.settings, working_a)
+                for size in sizes_px(self.settings, working_a)
             }  # fmt: skip
             clear = contrast(seen, self.settings)
-        with atomic_path(self.folder / "prepared" / f"{name}.npy") as temporary:
-            with temporary.open("wb") as file:
-                np.save(file, scaled.cpu().numpy().astype(np.float16))
-        found = _Found(item.path, name, own_a, clear, windows)
+        write_prepared(self.folder, name, scaled)
+        found = Found(item.path, name, own_a, clear, windows)
         return found, FileOutcome(item.path, warnings=warnings)
 
     def _prepared(self, item: MicrographInput) -> tuple[Tensor, float, tuple[str, ...]]:
@@ -239,77 +180,9 @@ class _Search:
         return adaptive_max_pool2d((mask != 0).float()[None, None], shape)[0, 0] == 0
 
 
-def _choose(found: list[_Found], settings: ExtractionSettings, working_a: float) -> _Choice:
-    """Return the strictest, then largest windows with enough of them; clear micrographs first."""
-    low, high = settings.faint
-    clear = [one for one in found if not low < one.contrast < high]
-    pools = [clear, found] if 0 < len(clear) < len(found) else [found]
-    counts: dict[int, int] = {}
-    for pool in pools:
-        for level in settings.levels:
-            for size in _sizes_px(settings, working_a):
-                taken = _shared_out([(one, one.windows[level, size]) for one in pool], settings)
-                choice = _Choice(level, size, taken, len(clear) < len(pool))
-                if choice.count >= settings.least:
-                    return choice
-                counts[size] = choice.count
-    listed = ", ".join(f"{count} of {size * working_a:.0f} A" for size, count in counts.items())
-    raise InputError(
-        f"too few windows without particles in {len(found)} micrographs: {listed}; at least "
-        f"{settings.least} are needed. Give more micrographs or emptier ones (areas of the grid "
-        "with few particles are best), smaller windows (--window, or extraction.windows_a in a "
-        "recipe), or see whether --pixel-size is right"
-    )
-
-
-def _shared_out(
-    taken: list[tuple[_Found, Windows]], settings: ExtractionSettings
-) -> list[tuple[_Found, Windows]]:
-    """Take the same number from all that have as many: `count` in all, and no one dominates.
-
-    No micrograph gives more than three times the mean of those that give any.
-    """
-    counts = np.array([len(windows) for _, windows in taken])
-    share = 3 / max(1, int(np.count_nonzero(counts)))
-    quota = max(1, int(counts.max(initial=0)))
-    while quota > 1:
-        total = int(counts.clip(max=quota).sum())
-        if total <= settings.count and quota <= share * total:
-            break
-        quota -= 1
-    return [
-        (one, Windows(w.y_px[:quota], w.x_px[:quota], w.size_px, w.evidence[:quota]))
-        for one, w in taken
-    ]
-
-
-def _write_windows(choice: _Choice, folder: Path) -> Tensor:
-    """Cut the windows from the micrographs that were kept; write them and their places."""
-    cut: list[Tensor] = []
-    rows: list[tuple[object, ...]] = []
-    size = choice.size_px
-    for one, windows in choice.taken:
-        scaled = torch.from_numpy(np.load(folder / "prepared" / f"{one.name}.npy")).float()
-        for y, x, evidence in zip(windows.y_px, windows.x_px, windows.evidence, strict=True):
-            cut.append(scaled[y : y + size, x : x + size])
-            middle = ((corner + size / 2) * one.pixel_size_a for corner in (y, x))
-            rows.append((one.name, y, x, size, *(f"{a:.1f}" for a in middle), f"{evidence:.6f}"))
-    stacked = torch.stack(cut)
-    with atomic_path(folder / "windows.npy") as temporary, temporary.open("wb") as file:
-        np.save(file, stacked.numpy())
-    with (
-        atomic_path(folder / "windows.csv") as temporary,
-        temporary.open("w", newline="", encoding="utf-8") as text,
-    ):
-        writer = csv.writer(text)
-        writer.writerow(COLUMNS)
-        writer.writerows(rows)
-    return stacked
-
-
 def _summary(
-    choice: _Choice,
-    found: list[_Found],
+    choice: Choice,
+    found: list[Found],
     outcomes: list[FileOutcome],
     working_a: float,
     windows: Tensor,
@@ -339,7 +212,7 @@ def _summary(
     }
 
 
-def _warnings(choice: _Choice, settings: ExtractionSettings) -> list[str]:
+def _warnings(choice: Choice, settings: ExtractionSettings) -> list[str]:
     warnings = []
     if choice.faint:
         warnings.append(
@@ -368,10 +241,6 @@ def _spectrum(windows: Tensor, pixel_size_a: float) -> dict[str, list[float]]:
     return {"frequency": frequency.tolist(), "power": mean.tolist()}
 
 
-def _sizes_px(settings: ExtractionSettings, working_a: float) -> list[int]:
-    return list(dict.fromkeys(window_px(size, working_a) for size in settings.windows_a))
-
-
 def _evenly(items: Sequence[MicrographInput], most: int) -> list[MicrographInput]:
     count = min(most, len(items))
     return [items[(2 * i + 1) * len(items) // (2 * count)] for i in range(count)]
@@ -383,15 +252,6 @@ def _names(items: Sequence[MicrographInput]) -> list[str]:
     return [
         name if names.count(name) == 1 else f"{name}_{index}" for index, name in enumerate(names)
     ]
-
-
-def _clear(folder: Path) -> None:
-    """Make the folder, without what an earlier extraction left in it."""
-    (folder / "prepared").mkdir(parents=True, exist_ok=True)
-    for path in (folder / "prepared").glob("*.npy"):
-        path.unlink()
-    for name in ("summary.json", "windows.npy", "windows.csv"):
-        (folder / name).unlink(missing_ok=True)
 
 
 def _key(path: Path) -> str:

@@ -1,12 +1,10 @@
 """What can be said of a fitted model without the truth."""
 
-import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from nt2c.core.errors import InputError
@@ -17,6 +15,7 @@ from nt2c.io.inputs import is_micrograph, split_ending
 from nt2c.io.micrographs import open_micrograph
 from nt2c.models.denoiser import DenoiserModel
 from nt2c.pipeline.job import FitJob, Watch
+from nt2c.pipeline.window_files import load_prepared, prepared_paths, read_places
 
 
 @dataclass(frozen=True)
@@ -38,11 +37,10 @@ class NoiseLeft:
 def noise_left(model: DenoiserModel, windows: Path, device: str = "auto") -> NoiseLeft:
     """Denoise the micrographs that the extraction kept in `windows`, and look at their windows."""
     denoiser = Denoiser(model, device=device, precision="fp32")
-    with (windows / "windows.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_places(windows)
     before, after, everywhere = [], [], []
-    for path in sorted((windows / "prepared").glob("*.npy")):
-        scaled = torch.from_numpy(np.load(path)).float()
+    for path in prepared_paths(windows):
+        scaled = load_prepared(path)
         with torch.inference_mode():
             estimate = denoiser.estimate(scaled.to(denoiser.device)).cpu()
         everywhere.append(float(estimate.var()))

@@ -1,6 +1,5 @@
 """The stage that learns the noise: a sampler from windows, judged on windows held out."""
 
-import csv
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +13,9 @@ from nt2c.core.random import stream
 from nt2c.models.synthesizer import NoiseSynthesizer
 from nt2c.noise.samplers import BootstrapNoise, ColouredNoise, NoiseSampler, WhiteNoise
 from nt2c.noise.statistics import LEAST_WINDOWS, Fidelity, compare
-from nt2c.pipeline.extract import load_windows
 from nt2c.pipeline.job import FitJob, Watch
 from nt2c.pipeline.settings import NoiseKind
+from nt2c.pipeline.window_files import load_windows, read_places
 from nt2c.training.denoiser import training_device
 from nt2c.training.sampler_files import write_sampler
 from nt2c.training.synthesizer import SynthesizerSettings, train_synthesizer
@@ -45,8 +44,7 @@ def split_windows(folder: Path) -> Split:
     hardly the same pixels, where windows overlap.
     """
     windows, pixel_size_a = load_windows(folder)
-    with (folder / "windows.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_places(folder)
     names, groups = np.unique([row["micrograph"] for row in rows], return_inverse=True)
     heights = np.array([float(row["y_px"]) for row in rows])
     judged = np.zeros(len(rows), bool)

@@ -19,6 +19,7 @@ from nt2c.pipeline.job import FitJob, Watch
 from nt2c.pipeline.judging import noise_left
 from nt2c.pipeline.learning import SAMPLER, split_windows
 from nt2c.pipeline.specimen import species_from_file
+from nt2c.pipeline.window_files import load_prepared, prepared_paths
 from nt2c.simulation.bank import Species
 from nt2c.simulation.settings import SimulationSettings
 from nt2c.training.denoiser import train_denoiser, training_device
@@ -97,8 +98,7 @@ def train_final(job: FitJob, earlier: Earlier, folder: Path, watch: Watch) -> Ma
 
 def prepared_micrographs(windows: Path) -> list[Tensor]:
     """Micrographs (y, x) that the extraction kept, in units of their noise."""
-    paths = sorted((windows / "prepared").glob("*.npy"))
-    return [torch.from_numpy(np.load(path)).float() for path in paths]
+    return [load_prepared(path) for path in prepared_paths(windows)]
 
 
 def _simulation(job: FitJob) -> SimulationSettings:

@@ -13,10 +13,10 @@ from nt2c.core.errors import InputError
 from nt2c.core.random import stream
 from nt2c.io.micrographs import open_micrograph
 from nt2c.noise.transfer import segments, tapered_power
-from nt2c.pipeline.extract import load_windows
 from nt2c.pipeline.job import FitJob
 from nt2c.pipeline.learning import SAMPLER
 from nt2c.pipeline.training import EXAMPLES, prepared_micrographs
+from nt2c.pipeline.window_files import load_windows
 from nt2c.report.figures import grey_limits, png, shrink
 from nt2c.report.fit_figures import mosaic, same_scale, spectra
 from nt2c.report.html import Comparison, Page, Section, Table, write_page

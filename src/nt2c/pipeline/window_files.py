@@ -1,0 +1,96 @@
+"""The folder of an extraction: windows, their places, the micrographs they are from, a summary.
+
+It holds `windows.npy` (n, side, side), `windows.csv` with their places, `summary.json`, and in
+`prepared/` the micrographs at the working pixel size in units of their noise (float16).
+"""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from nt2c.core.errors import InputError
+from nt2c.io.files import atomic_path
+from nt2c.pipeline.window_choice import Choice
+
+PREPARED = "prepared"
+PLACES = "windows.csv"
+COLUMNS = ("micrograph", "y_px", "x_px", "size_px", "y_a", "x_a", "evidence")
+
+
+def clear(folder: Path) -> None:
+    """Make the folder, without what an earlier extraction left in it."""
+    (folder / PREPARED).mkdir(parents=True, exist_ok=True)
+    for path in (folder / PREPARED).glob("*.npy"):
+        path.unlink()
+    for name in ("summary.json", "windows.npy", "windows.csv"):
+        (folder / name).unlink(missing_ok=True)
+
+
+def write_prepared(folder: Path, name: str, scaled: Tensor) -> None:
+    """Keep a micrograph (y, x) at the working pixel size, in units of its noise."""
+    with atomic_path(folder / PREPARED / f"{name}.npy") as temporary, temporary.open("wb") as file:
+        np.save(file, scaled.cpu().numpy().astype(np.float16))
+
+
+def prepared_paths(folder: Path) -> list[Path]:
+    """Files that `write_prepared` left in `folder`, by name."""
+    return sorted((folder / PREPARED).glob("*.npy"))
+
+
+def load_prepared(path: Path) -> Float[Tensor, "y x"]:
+    """Return a micrograph that `write_prepared` kept."""
+    return torch.from_numpy(np.load(path)).float()
+
+
+def write_windows(choice: Choice, folder: Path) -> Tensor:
+    """Cut the windows from the micrographs that were kept; write them and their places."""
+    cut: list[Tensor] = []
+    rows: list[tuple[object, ...]] = []
+    size = choice.size_px
+    for one, windows in choice.taken:
+        scaled = load_prepared(folder / PREPARED / f"{one.name}.npy")
+        for y, x, evidence in zip(windows.y_px, windows.x_px, windows.evidence, strict=True):
+            cut.append(scaled[y : y + size, x : x + size])
+            middle = ((corner + size / 2) * one.pixel_size_a for corner in (y, x))
+            rows.append((one.name, y, x, size, *(f"{a:.1f}" for a in middle), f"{evidence:.6f}"))
+    stacked = torch.stack(cut)
+    with atomic_path(folder / "windows.npy") as temporary, temporary.open("wb") as file:
+        np.save(file, stacked.numpy())
+    with (
+        atomic_path(folder / PLACES) as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as text,
+    ):
+        writer = csv.writer(text)
+        writer.writerow(COLUMNS)
+        writer.writerows(rows)
+    return stacked
+
+
+def read_places(folder: Path) -> list[dict[str, str]]:
+    """Rows of the table of windows, in their order, by the names in `COLUMNS`."""
+    with (folder / PLACES).open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def load_windows(folder: Path | str) -> tuple[Float[Tensor, "n s s"], float]:
+    """Return the windows of an extraction, (n, side, side), and their pixel size in angstrom.
+
+    Raises
+    ------
+    InputError
+        The folder holds no finished extraction.
+    """
+    folder = Path(folder)
+    try:
+        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        windows = np.load(folder / "windows.npy")
+        return torch.from_numpy(windows.astype(np.float32)), float(summary["pixel_size_a"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(
+            f"{folder}: no finished extraction of noise; make one with nt2c extract-noise"
+        ) from None
