@@ -3,9 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 DOCS_STAMP := .venv/.installed-docs
+BENCHMARKS_STAMP := .venv/.installed-benchmarks
+TOPAZ := .venv-topaz/bin/topaz
 TORCH := $(shell grep '^torch==' constraints.txt)
 
-.PHONY: help install demo test lint docs clean
+.PHONY: help install demo test lint docs benchmarks benchmarks-fresh benchmarks-report clean
 
 help:
 	@echo "make install   make .venv with nt2c and its pinned dependencies"
@@ -13,6 +15,9 @@ help:
 	@echo "make test      run the tests"
 	@echo "make lint      style, types and import directions"
 	@echo "make docs      build the documentation into site/"
+	@echo "make benchmarks         measure quality, picking and speed where records are missing"
+	@echo "make benchmarks-fresh   throw the records away and measure everything"
+	@echo "make benchmarks-report  tables and pictures of the results from their records"
 
 install: $(STAMP)
 
@@ -41,6 +46,28 @@ lint: $(STAMP)
 
 docs: $(DOCS_STAMP)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+$(BENCHMARKS_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[benchmarks]"
+	@touch $@
+
+$(TOPAZ):
+	PYTHON=$(PYTHON) benchmarks/setup_topaz.sh .venv-topaz
+
+# Needs the data beside the repository; what is recorded is not done again, but for speed.
+benchmarks: $(BENCHMARKS_STAMP) $(TOPAZ)
+	$(BIN)/python -m benchmarks.quality --topaz $(TOPAZ)
+	$(BIN)/python -m benchmarks.picking --topaz $(TOPAZ)
+	$(BIN)/python -m benchmarks.speed --topaz $(TOPAZ)
+	$(MAKE) benchmarks-report
+
+benchmarks-fresh:
+	rm -rf benchmarks/outputs/images benchmarks/outputs/crops
+	rm -f $(foreach name,quality picking speed,benchmarks/results/$(name).jsonl)
+	$(MAKE) benchmarks
+
+benchmarks-report: $(STAMP)
+	$(BIN)/python -m benchmarks.report
 
 clean:
 	rm -rf site demo build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -60,6 +60,18 @@ def test_blobs_keep_a_diameter_apart_and_off_the_border(rng):
     assert (np.diff(blobs.height) <= 0).all()
 
 
+def test_blobs_may_be_asked_to_lie_nearer_or_farther(rng):
+    image = rng.standard_normal((150, 170))
+    counts = []
+    for spacing in (0.5, 1.0, 2.0):
+        blobs = noise_only.find_blobs(image, DIAMETER, spacing)
+        gaps = np.hypot(*(blobs.yx_px[:, None] - blobs.yx_px[None]).transpose(2, 0, 1))
+        assert gaps[np.triu_indices(len(gaps), 1)].min() >= spacing * DIAMETER
+        assert blobs.yx_px.min() >= DIAMETER / 2
+        counts.append(len(blobs.height))
+    assert counts[0] > counts[1] > counts[2]
+
+
 def test_a_flat_image_holds_no_blob():
     assert noise_only.find_blobs(np.full((100, 100), 7.0), DIAMETER).count(1e-9) == 0
 

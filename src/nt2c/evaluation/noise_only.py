@@ -59,13 +59,13 @@ def variance_ratio(noise: Image, particles: Image) -> float:
     return float(np.var(noise, dtype=np.float64)) / power
 
 
-def find_blobs(image: Image, diameter_px: float) -> Blobs:
+def find_blobs(image: Image, diameter_px: float, spacing: float = 1.0) -> Blobs:
     """Find dark blobs of one size: maxima of a difference of Gaussians, a diameter apart.
 
     The narrow Gaussian has sigma = diameter / (2 sqrt 2) / sqrt 1.6, the wide one 1.6 times that:
     the pair responds most to a disc of this diameter. The response is wide - narrow. A maximum
-    counts if it is positive, the largest within one diameter and at least half a diameter from the
-    border.
+    counts if it is positive, at least half a diameter from the border, and if no larger one that
+    counts is nearer than `spacing`.
 
     Parameters
     ----------
@@ -73,6 +73,8 @@ def find_blobs(image: Image, diameter_px: float) -> Blobs:
         Denoised micrograph, protein dark.
     diameter_px : float
         Particle diameter in pixels, at least 2.
+    spacing : float
+        Least distance of two blobs in diameters, > 0.
 
     Raises
     ------
@@ -91,7 +93,7 @@ def find_blobs(image: Image, diameter_px: float) -> Blobs:
         )
     narrow = diameter_px / (2 * 2**0.5) / SIGMA_RATIO**0.5
     response = gaussian(image, narrow * SIGMA_RATIO) - gaussian(image, narrow)
-    return _separated_maxima(response, diameter_px)
+    return _separated_maxima(response, int(np.ceil(diameter_px / 2)), spacing * diameter_px)
 
 
 def pick_threshold(micrographs: Sequence[Blobs]) -> float:
@@ -130,8 +132,7 @@ def pick_threshold(micrographs: Sequence[Blobs]) -> float:
     return float((heights[split] + heights[split + 1]) / 2)
 
 
-def _separated_maxima(response: Float64, distance_px: float) -> Blobs:
-    margin = int(np.ceil(distance_px / 2))
+def _separated_maxima(response: Float64, margin: int, distance_px: float) -> Blobs:
     inner = response[margin:-margin, margin:-margin]
     centre = response[1:-1, 1:-1]
     is_peak = np.ones(centre.shape, bool)

@@ -1,0 +1,1 @@
+"""How well particles are picked on denoised micrographs."""

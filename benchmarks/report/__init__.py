@@ -1,0 +1,1 @@
+"""Tables and pictures of the documentation, made from the records of the benchmarks."""
