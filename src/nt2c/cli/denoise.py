@@ -130,7 +130,9 @@ def denoise(
     typer.echo(f"precision  {_announced(precision)}")
     options = RunOptions(settings=settings, overwrite=overwrite, max_memory_gb=max_memory)
     stop = Stop()
-    with show_progress(None if live else len(found)) as show, stop.on_signals():
+    known = not (live or retry_failed)
+    total = sum(part is None or part.has(item) for item in found) if known else None
+    with show_progress(total) as show, stop.on_signals():
         if live:
             summary = denoise_live(
                 inputs,
