@@ -21,6 +21,7 @@ from nt2c.inference import reading as module
 from nt2c.inference import stamps, writing
 from nt2c.inference.batch import denoise_files
 from nt2c.inference.denoiser import denoise, load_model
+from nt2c.inference.plan import Shard
 from nt2c.inference.settings import DenoiseSettings
 from nt2c.inference.stamps import model_fingerprint
 from nt2c.io import files as files_module
@@ -377,6 +378,21 @@ def test_memory_does_not_grow_with_the_number_of_files(tmp_path, model, monkeypa
     run(sources, tmp_path / "out", model)
     assert len(counts) == 12
     assert max(counts) <= 1
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_bound_below_a_single_image_still_lets_one_at_a_time_through(tmp_path, raw, model, count):
+    """Bounded or not, alone or in a part: nothing waits for ever, and the results are equal."""
+    write_mrc(raw / "s.mrcs", np.stack([noise(seed=s) for s in range(3)]), 2.0)
+    (raw / "bad.mrc").write_bytes(b"")
+    for index in range(1, count + 1):
+        run(raw, tmp_path / "out", model, max_memory_gb=1e-6, shard=Shard(index, count))
+    run(raw, tmp_path / "whole", model)
+    assert files(tmp_path / "out") == files(tmp_path / "whole") != []
+    for name in files(tmp_path / "out"):
+        np.testing.assert_array_equal(
+            pixels(tmp_path / "out" / name), pixels(tmp_path / "whole" / name)
+        )
 
 
 def test_kill_leaves_only_whole_outputs_and_the_rerun_does_the_rest(tmp_path, model_file):

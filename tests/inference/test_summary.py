@@ -3,11 +3,13 @@
 import errno
 import os
 
+import numpy as np
 import pytest
 
 from nt2c.cli import app
 from nt2c.core.errors import InputError, SettingsError
-from nt2c.inference import batch, reading
+from nt2c.inference import reading
+from nt2c.inference import summary as summary_module
 from nt2c.inference.batch import denoise_files
 from nt2c.inference.settings import DenoiseSettings
 from nt2c.inference.summary import read_summary
@@ -81,17 +83,20 @@ def test_what_is_no_summary_is_refused(tmp_path):
             read_summary(tmp_path / "summary.json")
 
 
-def test_summary_that_cannot_be_written_is_told(tmp_path, raw, model_file, monkeypatch, capsys):
-    write = batch.write_summary
+@pytest.mark.parametrize(("finished", "code"), [(True, 0), (False, 2)], ids=["end", "start"])
+def test_summary_that_cannot_be_written_is_told(
+    tmp_path, raw, model_file, monkeypatch, capsys, finished, code
+):
+    write = summary_module.write_json
 
-    def full(path, results, about, *, finished):
-        if finished:
+    def full(path, record):
+        if record["finished"] == finished:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        write(path, results, about, finished=finished)
+        write(path, record)
 
-    monkeypatch.setattr(batch, "write_summary", full)
+    monkeypatch.setattr(summary_module, "write_json", full)
     line = ["denoise", str(raw), "-o", str(tmp_path / "out"), "--model", str(model_file)]
-    assert app.main([*line, "--device", "cpu"]) == 0
+    assert app.main([*line, "--device", "cpu"]) == code
     assert "summary.json: cannot be written (No space left on device)" in capsys.readouterr().err
 
 
@@ -147,8 +152,6 @@ def test_unreadable_folder_is_named(tmp_path, model_file, monkeypatch, capsys):
 
 
 def test_error_of_reading_a_later_image_of_a_stack(tmp_path, raw, model, monkeypatch):
-    import numpy as np
-
     write_mrc(raw / "b.mrc", np.stack([noise(seed=s) for s in range(3)]), 2.0)
     read, seen = Micrograph.read, []
 

@@ -31,7 +31,7 @@ def denoise_live(
     from nt2c.inference.live import watch
     from nt2c.inference.plan import Job, plan_jobs, prepare_folders
     from nt2c.inference.runner import Runner
-    from nt2c.inference.summary import Summary, summary_path, write_summary
+    from nt2c.inference.summary import Summary, summary_path, try_to_write_summary
     from nt2c.io.inputs import find_inputs
     from nt2c.report.live import LivePage
 
@@ -42,7 +42,6 @@ def denoise_live(
     about = describe_run(model, options.settings, [device], stars=stars)
     runner = Runner(model, options, device)
     prepare_folders(output, [])
-    write_summary(summary_path(output), [], about, finished=False)
     state = watch(
         find,
         output,
@@ -53,6 +52,7 @@ def denoise_live(
         on_result=on_result,
         on_look=LivePage(output, poll_s).update,
     )
-    summary = Summary(tuple(state.results.values()), time.perf_counter() - started)
-    write_summary(summary_path(output), summary.results, about, finished=True)
-    return summary
+    about["seconds"] = time.perf_counter() - started
+    results = tuple(state.results.values())
+    note = try_to_write_summary(summary_path(output), results, about, finished=True)
+    return Summary(results, about["seconds"], note)

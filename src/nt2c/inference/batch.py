@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from nt2c.core.errors import SettingsError
 from nt2c.inference.device import choose_device, describe_device, split_device
 from nt2c.inference.plan import Shard, plan_jobs, prepare_folders
 from nt2c.inference.runner import OnResult, Runner, RunOptions
@@ -17,8 +18,8 @@ from nt2c.inference.summary import (
     Summary,
     retried,
     summary_path,
+    try_to_write_summary,
     updated,
-    write_summary,
 )
 from nt2c.inference.workers import run_on_devices
 from nt2c.io.inputs import MicrographInput
@@ -98,7 +99,8 @@ def denoise_files(
     prepare_folders(folder, jobs)
     devices = split_device(device)
     about = describe_run(model, options.settings, devices, shard, stars)
-    write_summary(path, earlier, about, finished=False)
+    if note := try_to_write_summary(path, earlier, about, finished=False):
+        raise SettingsError(f"-o {note}")
     if len(devices) > 1:
         shared = everything if shard else jobs
         results = run_on_devices(devices, model, options, jobs, shared, on_result, stop)
@@ -109,13 +111,9 @@ def denoise_files(
         results = runner.run(jobs, on_result, stop)
     about["seconds"] = time.perf_counter() - started
     about["stopped"] = stop.signal.name if stop and stop.signal else None
-    note = ""
-    try:
-        write_summary(path, updated(earlier, results), about, finished=True)
-        if json:
-            write_summary(json, results, about, finished=True)
-    except OSError as error:
-        note = f"{path}: cannot be written ({error.strerror})"
+    note = try_to_write_summary(path, updated(earlier, results), about, finished=True)
+    if json:
+        note = try_to_write_summary(json, results, about, finished=True) or note
     return Summary(tuple(results), about["seconds"], note)
 
 

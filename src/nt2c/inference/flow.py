@@ -35,6 +35,11 @@ class MemoryGate:
             self._used -= count
             self._changed.notify_all()
 
+    def clear(self) -> None:
+        """Give all back, at the end of a run that may have left some behind."""
+        with self._changed:
+            self._used = 0
+
 
 def ahead(items: Iterator[T], pool: ThreadPoolExecutor) -> Generator[T]:
     """Yield `items`, making the next one in a thread while the last one is used.

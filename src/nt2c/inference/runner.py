@@ -121,7 +121,10 @@ class Runner:
                 on_result(result)
 
         self._writer.full = ""
-        self._go_through(jobs, tell, lambda: bool(stop or self._writer.full))
+        try:
+            self._go_through(jobs, tell, lambda: bool(stop or self._writer.full))
+        finally:
+            self._gate.clear()
         for job in jobs[len(results) :]:
             if self._writer.full:
                 tell(FileResult(job.item.path, job.output, "failed", self._writer.full))
@@ -134,9 +137,8 @@ class Runner:
 
         So all that share `jobs` among them compute in the same precision.
         """
-        for item in self._reader.read(jobs):
-            if self.denoiser.precision is not None:
-                break
+        wanted = takewhile(lambda _: self.denoiser.precision is None, jobs)
+        for item in self._reader.read(wanted):
             if isinstance(item, Skip):
                 self.denoiser.precision = item.precision
             elif isinstance(item, Section):
@@ -159,7 +161,6 @@ class Runner:
                     if isinstance(item, Section):
                         if item.index == 0:
                             if is_over():
-                                self._gate.leave(item.source.bytes)
                                 break
                             sink = self._sink(item.source, writing)
                             waiting.append(sink.result)

@@ -124,6 +124,17 @@ def write_summary(
     write_json(path, {**record, "counts": counts, "results": rows})
 
 
+def try_to_write_summary(
+    path: Path, results: Iterable[FileResult], about: Mapping[str, Any], *, finished: bool
+) -> str:
+    """Write a summary as `write_summary` does; return why it cannot be written, "" when it was."""
+    try:
+        write_summary(path, results, about, finished=finished)
+    except OSError as error:
+        return f"{path}: cannot be written ({error.strerror})"
+    return ""
+
+
 def read_summary(path: Path) -> tuple[list[FileResult], dict[str, Any]]:
     """Return the results in a summary, and what else it says.
 
