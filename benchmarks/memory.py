@@ -10,7 +10,6 @@ are needed for a while.
 """
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
@@ -29,7 +28,14 @@ from nt2c.io.micrographs import write_micrograph
 from nt2c.io.records import append_record
 
 RESULTS = Path(__file__).parent / "results" / "memory.jsonl"
-COMMAND = "from nt2c.cli.app import main; raise SystemExit(main())"
+COMMAND = """
+import sys
+from nt2c.cli.app import main
+code = main()
+lines = open("/proc/self/status").read().splitlines()
+print(next(line.split()[1] for line in lines if line.startswith("VmHWM")))
+sys.exit(code)
+"""
 DISTINCT = 10
 
 
@@ -60,14 +66,13 @@ def many(folder: Path, count: int) -> list[int]:
 
 def large(source: Path, out: Path, *options: str) -> float:
     """Denoise a micrograph in a process of its own; return its greatest resident memory in GB."""
-    process = subprocess.Popen(
+    shown = subprocess.run(
         [sys.executable, "-c", COMMAND, "denoise", str(source), "-o", str(out), *options],
-        stdout=subprocess.DEVNULL,
-    )
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit("nt2c denoise failed")
-    return usage.ru_maxrss / 1e6  # KB on Linux
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    return int(shown.split()[-1]) / 1e6  # KB on Linux
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """The command `nt2c`: loads only the command asked for and turns errors into exit codes.
 
-Exit codes: 0 all done; 1 some inputs failed; 2 wrong usage or settings; 130 interrupted; 143 SIGTERM.
+Exit codes: 0 all done; 1 some inputs failed; 2 wrong usage or settings; 130 or 143 stopped.
 """
 
 import errno
