@@ -1,11 +1,12 @@
 """The command `nt2c`: loads only the command asked for and turns errors into exit codes.
 
-Exit codes: 0 all done; 1 some inputs failed; 2 wrong usage or settings; 130 interrupted.
+Exit codes: 0 all done; 1 some inputs failed; 2 wrong usage or settings; 130 or 143 stopped.
 """
 
 import errno
 import functools
 import importlib
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
@@ -17,6 +18,7 @@ from nt2c.core.errors import Nt2cError, SettingsError
 
 COMMANDS = {
     "denoise": ("nt2c.cli.denoise:denoise", "Denoise micrographs with a model."),
+    "merge": ("nt2c.cli.merge:merge", "Join the accounts of a run in parts."),
     "simulate": ("nt2c.cli.simulate:simulate", "Simulate micrographs together with their truth."),
     "extract-noise": ("nt2c.cli.extract_noise:extract_noise", "Find windows without particles."),
     "train": ("nt2c.cli.train:train", "Train a model from a recipe."),
@@ -40,6 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments : sequence of str, optional
         What follows `nt2c`; that of the process when not given.
     """
+    # Threads that wait in a loop for each other take the processors from those they wait for; must
+    # be said before torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         build_app(words)(args=words, prog_name="nt2c")
