@@ -29,7 +29,7 @@ from benchmarks.quality import commit
 from nt2c import __version__
 from nt2c.core.errors import InputError, SettingsError
 from nt2c.inference.denoiser import Denoiser, load_model
-from nt2c.inference.runner import model_fingerprint
+from nt2c.inference.stamps import model_fingerprint
 from nt2c.io.records import append_record, read_records
 from nt2c.models.denoiser import DenoiserModel
 from nt2c.pipeline.stages import locked

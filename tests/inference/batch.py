@@ -2,8 +2,8 @@
 
 import sys
 
+from nt2c.inference.batch import denoise_files
 from nt2c.inference.denoiser import load_model
-from nt2c.inference.runner import denoise_files
 from nt2c.inference.settings import DenoiseSettings
 from nt2c.io.inputs import find_inputs
 

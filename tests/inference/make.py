@@ -48,5 +48,6 @@ def pixels(path) -> np.ndarray:
 
 
 def files(folder) -> list[str]:
-    """Return the names of all files in a folder and below, hidden ones too."""
-    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+    """Return the names of all files in a folder and below, hidden ones too, but the summaries."""
+    found = (p for p in folder.rglob("*") if p.is_file())
+    return sorted(str(p.relative_to(folder)) for p in found if not p.name.startswith("summary."))

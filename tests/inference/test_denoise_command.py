@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from nt2c.cli import app
-from nt2c.cli import denoise as command
+from nt2c.core.advice import EXTRACT_FROM_RAW
 from nt2c.inference.denoiser import denoise, load_model
 from tests.inference.make import files, micrograph, noise, pixels
 
@@ -49,7 +49,7 @@ def test_run_and_rerun(tmp_path, raw, nt2c, model_file):
     assert "2 done, 0 skipped (done before), 0 failed" in out
     assert " s per micrograph" in out
     assert f"results are in {tmp_path / 'out'}" in out
-    assert lines[-1] == command.EXTRACT_FROM_RAW
+    assert lines[-1] == EXTRACT_FROM_RAW
     expected = denoise(noise(), 2.0, load_model(model_file), device="cpu", precision="fp32")
     np.testing.assert_array_equal(pixels(tmp_path / "out" / "a.mrc"), expected)
 
@@ -134,17 +134,6 @@ def test_a_warning_is_shown_once(tmp_path, nt2c):
     assert out.count("the field is only 48 A wide") == 2
 
 
-def test_interrupt(raw, nt2c, monkeypatch):
-    def interrupt(*_, **__):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("nt2c.inference.runner._Batch.process", interrupt)
-    code, out, err = nt2c(raw)
-    assert code == 130
-    assert "run it again to do the rest" in out
-    assert "interrupted" in err
-
-
 def test_bar_on_a_terminal(tmp_path, raw, model_file):
     """On a terminal a bar takes the place of the lines per file."""
     ours, theirs = pty.openpty()
@@ -166,4 +155,4 @@ def test_bar_on_a_terminal(tmp_path, raw, model_file):
     assert process.wait() == 0
     assert b"2/2" in shown
     assert b"[2/2]" not in shown
-    assert command.EXTRACT_FROM_RAW.encode() in shown
+    assert EXTRACT_FROM_RAW.encode() in shown

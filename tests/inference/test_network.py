@@ -49,7 +49,7 @@ def test_little_memory_means_tiles_and_the_same_result(model, monkeypatch):
     whole = run_network(model.network, image((199, 161)))
     assert len(sides) == 1
     sides.clear()
-    monkeypatch.setattr(module, "free_memory_bytes", lambda device: 4_000_000)
+    monkeypatch.setattr(module, "free_memory_bytes", lambda *_: 4_000_000)
     tiled = run_network(model.network, image((199, 161)))
     assert len(sides) > 1
     per_px = 16 + module._BYTES_PER_PX_AND_CHANNEL * 8

@@ -24,7 +24,7 @@ from nt2c.core.errors import SettingsError
 
 if TYPE_CHECKING:
     from nt2c.cli.watch import ConsoleWatch
-    from nt2c.inference.runner import Summary
+    from nt2c.inference.summary import FileResult, Summary
     from nt2c.pipeline.fit import FitResult
     from nt2c.pipeline.job import FitJob
 
@@ -82,8 +82,8 @@ def run(
 
 def _denoise(job: "FitJob", result: "FitResult", watch: "ConsoleWatch") -> "Summary":
     """Denoise the micrographs with the fitted model; what is done already is skipped."""
+    from nt2c.inference.batch import denoise_files
     from nt2c.inference.denoiser import load_model
-    from nt2c.inference.runner import FileResult, denoise_files
     from nt2c.inference.settings import DenoiseSettings
 
     watch.begin("denoise", len(job.inputs))

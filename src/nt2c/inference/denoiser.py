@@ -104,6 +104,8 @@ class Denoiser:
     tile_px : int, optional
         Give the network tiles of at most this side at the working pixel size; by default as much
         as the free memory holds. In float32 the result is the same.
+    max_memory_bytes : int, optional
+        What the process shall use at most (on a GPU: of its memory); by default what is free.
 
     Attributes
     ----------
@@ -128,6 +130,7 @@ class Denoiser:
         precision: Precision = "auto",
         keep_background: bool = False,
         tile_px: int | None = None,
+        max_memory_bytes: int | None = None,
     ) -> None:
         self.device = choose_device(device)
         self.pixel_size_a = model.pixel_size_a
@@ -137,6 +140,7 @@ class Denoiser:
             self.precision = None if has_fast_bf16(self.device) else "fp32"
         self._keep_background = keep_background
         self._tile_px = tile_px
+        self._max_memory_bytes = max_memory_bytes
         self._network = model.network.to(self.device)
 
     def __call__(
@@ -161,25 +165,40 @@ class Denoiser:
         InputError
             The image cannot be denoised.
         """
+        prepared = self.prepare(image, pixel_size_a)
+        rows, columns = np.shape(image)
+        estimate = self.estimate(prepared.scaled)
+        return self.restore(prepared, estimate, output_shape or (rows, columns))
+
+    def prepare(self, image: ArrayLike | Tensor, pixel_size_a: float) -> Prepared:
+        """Scale and resample as the function `prepare` does, for the model and on its device."""
         with torch.inference_mode():
             raw = _as_tensor(image)
-            shape = (raw.shape[0], raw.shape[1])
-            prepared = _prepare(raw.to(self.device), pixel_size_a, self.pixel_size_a)
-            del raw
-            estimate = self.estimate(prepared.scaled)
-            restored = prepared.scaling.invert(estimate, background=self._keep_background)
-            return np.asarray(
-                resize_mirrored(restored + prepared.centre, output_shape or shape).cpu().numpy(),
-                np.float32,
-            )
+            return _prepare(raw.to(self.device), pixel_size_a, self.pixel_size_a)
 
-    def estimate(self, scaled: Float32[Tensor, "y x"]) -> Float32[Tensor, "y x"]:
-        """Run the network on what `prepare` gave: the signal, in units of the noise."""
+    def decide_precision(self, scaled: Float32[Tensor, "y x"]) -> None:
+        """Decide the precision on what `prepare` gave, if it is not decided yet."""
         if self.precision is None:
             self.deviation = bf16_deviation(self._network, scaled)
             self.precision = "bf16" if self.deviation < BF16_TOLERANCE else "fp32"
+
+    def restore(
+        self, prepared: Prepared, estimate: Float32[Tensor, "y x"], shape: tuple[int, int]
+    ) -> Float32[np.ndarray, "v u"]:
+        """Bring the signal, from `estimate`, to `shape` and the grey scale of the raw image."""
+        with torch.inference_mode():
+            grey = prepared.scaling.invert(estimate, background=self._keep_background)
+            return resize_mirrored(grey + prepared.centre, shape).cpu().numpy()
+
+    def estimate(self, scaled: Float32[Tensor, "y x"]) -> Float32[Tensor, "y x"]:
+        """Run the network on what `prepare` gave: the signal, in units of the noise."""
+        self.decide_precision(scaled)
         return run_network(
-            self._network, scaled, bf16=self.precision == "bf16", tile_px=self._tile_px
+            self._network,
+            scaled,
+            bf16=self.precision == "bf16",
+            tile_px=self._tile_px,
+            max_memory_bytes=self._max_memory_bytes,
         )
 
 

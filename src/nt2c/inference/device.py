@@ -1,5 +1,7 @@
-"""What the machine offers: devices, native bfloat16, free memory."""
+"""What the machine offers: devices, native bfloat16, processors, free memory."""
 
+import math
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,6 +37,22 @@ def choose_device(device: str) -> torch.device:
     return chosen
 
 
+def split_device(device: str) -> list[str]:
+    """Return the devices that "cuda:all" stands for; another device alone.
+
+    Raises
+    ------
+    SettingsError
+        There is no GPU.
+    """
+    if device != "cuda:all":
+        return [device]
+    count = torch.cuda.device_count()
+    if not count:
+        raise SettingsError("--device cuda:all: no CUDA device is visible; check the driver")
+    return [f"cuda:{index}" for index in range(count)]
+
+
 def describe_device(device: torch.device) -> str:
     """Name the device for people."""
     if device.type == "cuda":
@@ -50,16 +68,66 @@ def has_fast_bf16(device: torch.device) -> bool:
     return bool(capability.get("avx512_bf16") or capability.get("amx_bf16"))
 
 
-def free_memory_bytes(device: torch.device) -> int:
+def free_memory_bytes(device: torch.device, limit_bytes: int | None = None) -> int:
     """Memory that can still be used: of the GPU, or of the machine within the job's limit.
 
-    The limit is that of the control groups of this process (as set by Slurm or a container).
+    The job's limit is that of the control groups of this process (as set by Slurm or a container).
     Where nothing can be found out the answer is very large.
+
+    Parameters
+    ----------
+    device : torch.device
+        Whose memory.
+    limit_bytes : int, optional
+        What this process shall use at most, with what it uses already.
     """
     if device.type == "cuda":
-        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return torch.cuda.mem_get_info(device)[0] + unused
-    return min([_machine_free(), *_group_free()])
+        allocated = torch.cuda.memory_allocated(device)
+        unused = torch.cuda.memory_reserved(device) - allocated
+        free, used = torch.cuda.mem_get_info(device)[0] + unused, allocated
+    else:
+        free, used = min([_machine_free(), *_group_free()]), resident_bytes()
+    return free if limit_bytes is None else max(0, min(free, limit_bytes - used))
+
+
+def resident_bytes() -> int:
+    """Memory of the machine that this process uses; 0 where the system does not tell."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether memory ran out, of a GPU or of the machine, in torch or elsewhere."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    # On the CPU torch has no class for it.
+    words = ("can't allocate memory", "bad_alloc", "bad allocation")
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+
+
+def usable_processors() -> int:
+    """Count the processors that this process may use: those it is bound to, within its share.
+
+    torch counts those of the machine that it is bound to; in a container that has a share of many
+    processors that makes far more threads than can run.
+    """
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, min([bound or 1, *(math.ceil(share) for share in _group_processors())]))
+
+
+def set_threads(count: int | None) -> None:
+    """Let torch compute with `count` threads.
+
+    By default OMP_NUM_THREADS, or as many as there are usable processors, never more than torch
+    would take.
+    """
+    if count is None and "OMP_NUM_THREADS" not in os.environ:
+        count = min(torch.get_num_threads(), usable_processors())
+    if count is not None:
+        torch.set_num_threads(count)
 
 
 def _machine_free() -> int:
@@ -71,24 +139,42 @@ def _machine_free() -> int:
 
 
 def _group_free() -> Iterator[int]:
-    """Yield what is left below the limit of each group around this process (version 2 and 1)."""
+    """Yield what is left below the memory limit of each group (version 2 and 1)."""
+    for version, group in _groups("memory"):
+        names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_cache")
+        limit, usage, cache = names if version == 1 else ("memory.max", "memory.current", "file")
+        try:
+            most, used = (int((group / name).read_text()) for name in (limit, usage))
+            counts = dict(c.split() for c in (group / "memory.stat").read_text().splitlines())
+        except (OSError, ValueError):  # no limit here ("max"), or no such controller
+            continue
+        yield most - used + int(counts.get(cache, 0))
+
+
+def _group_processors() -> Iterator[float]:
+    """Yield how many processors' time each group may use (version 2 and 1)."""
+    for version, group in _groups("cpu"):
+        names = ["cpu.cfs_quota_us", "cpu.cfs_period_us"] if version == 1 else ["cpu.max"]
+        try:
+            quota, period = map(int, " ".join((group / n).read_text() for n in names).split())
+        except (OSError, ValueError):  # no limit here ("max"), or no such controller
+            continue
+        if quota > 0 and period > 0:
+            yield quota / period
+
+
+def _groups(controller: str) -> Iterator[tuple[int, Path]]:
+    """Yield version and folder of each control group around this process that has a controller."""
     try:
         groups = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
     except OSError:
         return
     for _, controllers, place in groups:
-        if controllers not in ("", "memory"):
+        if controllers and controller not in controllers.split(","):
             continue
         top = _CGROUPS / controllers
-        names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_cache")
-        limit, usage, cache = names if controllers else ("memory.max", "memory.current", "file")
         folder = top / place.lstrip("/")
         for group in [folder, *folder.parents]:
             if not group.is_relative_to(top):
                 break
-            try:
-                most, used = (int((group / name).read_text()) for name in (limit, usage))
-                counts = dict(c.split() for c in (group / "memory.stat").read_text().splitlines())
-            except (OSError, ValueError):  # no limit here ("max"), or no such controller
-                continue
-            yield most - used + int(counts.get(cache, 0))
+            yield (1 if controllers else 2), group

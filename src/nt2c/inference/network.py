@@ -7,7 +7,7 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from nt2c.imaging.tiles import plan_tiles
-from nt2c.inference.device import free_memory_bytes
+from nt2c.inference.device import free_memory_bytes, is_out_of_memory
 from nt2c.models.unet import UNet
 
 BF16_TOLERANCE = 0.01
@@ -25,7 +25,12 @@ _SMALL_CONVOLUTION = 20480
 
 
 def run_network(
-    network: UNet, image: Float32[Tensor, "y x"], *, bf16: bool = False, tile_px: int | None = None
+    network: UNet,
+    image: Float32[Tensor, "y x"],
+    *,
+    bf16: bool = False,
+    tile_px: int | None = None,
+    max_memory_bytes: int | None = None,
 ) -> Float32[Tensor, "y x"]:
     """Apply the network to an image.
 
@@ -40,6 +45,8 @@ def run_network(
     tile_px : int, optional
         Greatest side given to the network at once, if it is not too small for the network; by
         default as much as the free memory holds, and less when the device still runs out of it.
+    max_memory_bytes : int, optional
+        What the process shall use at most; by default what is free.
     """
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     stride = network.stride
@@ -47,13 +54,13 @@ def run_network(
     bottom, right = (-(height + 2 * _BORDER_PX) % stride, -(width + 2 * _BORDER_PX) % stride)
     padded = _mirror(image, (_BORDER_PX, _BORDER_PX + right, _BORDER_PX, _BORDER_PX + bottom))
     least = _least_side(network, min(padded.shape))
-    side = max(least, tile_px or _fitting_side(network, padded))
+    side = max(least, tile_px or _fitting_side(network, padded, max_memory_bytes))
     while True:
         try:
             result = _run_tiles(network, padded, side, least, bf16)
             break
-        except torch.OutOfMemoryError:
-            if side <= least:
+        except (MemoryError, RuntimeError) as error:
+            if side <= least or not is_out_of_memory(error):
                 raise
             side = max(least, min(side, max(padded.shape)) // 2)
     return result[_BORDER_PX : _BORDER_PX + height, _BORDER_PX : _BORDER_PX + width]
@@ -73,10 +80,11 @@ def bf16_deviation(network: UNet, image: Float32[Tensor, "y x"]) -> float:
     return float((run_network(network, middle, bf16=True) - exact).std()) / spread
 
 
-def _fitting_side(network: UNet, padded: Tensor) -> int:
+def _fitting_side(network: UNet, padded: Tensor, max_memory_bytes: int | None) -> int:
     """Side of the tiles that fit into the free memory; the longer side when the whole does."""
     per_px = 16 + _BYTES_PER_PX_AND_CHANNEL * network.settings.widths[0]
-    pixels = _SHARE_OF_MEMORY * max(0, free_memory_bytes(padded.device)) / per_px
+    free = max(0, free_memory_bytes(padded.device, max_memory_bytes))
+    pixels = _SHARE_OF_MEMORY * free / per_px
     return max(padded.shape) if padded.numel() <= pixels else int(pixels**0.5)
 
 

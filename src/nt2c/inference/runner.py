@@ -1,371 +1,205 @@
-"""Denoise many micrographs, one after another: resumable, unmoved by bad files and kills.
+"""Denoise many micrographs: reading and writing overlap computing; unmoved by bad files and kills.
 
-An output tells by itself what it was made from. Its last label line reads
-"nt2c VERSION denoise STAMP PRECISION MODEL DATE", where the stamp is a hash of the input file (size
-and modification time), the model's weights, the settings and the version. An output with the stamp
-that would be written now is done and is skipped, whoever made it; one with another stamp is made
-again; a file without such a line is not ours and is left alone unless asked. Since outputs appear
-whole or not at all, nothing else has to be kept, and a batch that was killed goes on where it was.
+A thread reads ahead, the calling thread computes, a thread writes; micrographs go through in order
+and only a few are held at once. An output tells by itself what it was made from (see `stamps`), and
+outputs appear whole or not at all, so a batch that was killed goes on where it was.
 """
 
-import errno
-import hashlib
-import json
-import os
-import re
-import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from itertools import takewhile
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nt2c import __version__
-from nt2c.core.errors import InputError, SettingsError
-from nt2c.imaging.fourier import resampled_shape
-from nt2c.inference.denoiser import Denoiser
+from nt2c.core.errors import InputError
+from nt2c.core.settings import Settings
+from nt2c.inference.denoiser import Denoiser, Prepared
+from nt2c.inference.device import free_memory_bytes, is_out_of_memory
+from nt2c.inference.flow import MemoryGate, Sink, ahead
+from nt2c.inference.plan import Job
+from nt2c.inference.reading import Reader, Section, Skip, Source
 from nt2c.inference.settings import DenoiseSettings
-from nt2c.io.files import remove_stale_temporaries
-from nt2c.io.inputs import MicrographInput
-from nt2c.io.micrographs import Micrograph, create_output, open_micrograph
-from nt2c.io.mrc import MrcReader
-from nt2c.io.mrc_writer import history_label
+from nt2c.inference.stamps import model_fingerprint
+from nt2c.inference.stopping import Stop
+from nt2c.inference.summary import FileResult
+from nt2c.inference.writing import Writer
 from nt2c.models.denoiser import DenoiserModel
 
-_LABEL = re.compile(r"nt2c \S+ denoise ([0-9a-f]{12}) (fp32|bf16) ")
-_STOPPING = {errno.ENOSPC: "no space left", errno.EDQUOT: "quota used up", errno.EROFS: "read-only"}
-_SMALL_FIELD_A = 1500.0  # the fields of cameras are wider, whatever the magnification
+OnResult = Callable[[FileResult], None]
+Image = NDArray[np.float32]
+
+_SHARE_FOR_IMAGES = 0.5  # of the memory that is free at the start
 
 
-@dataclass(frozen=True)
-class FileResult:
-    """What became of one micrograph.
+class RunOptions(Settings):
+    """How a batch is done; what decides its values is in `settings`.
 
     Attributes
     ----------
-    input, output : Path
-        The file read, and the file that is or would be written.
-    status : str
-        "done"; "skipped", since it was done before; "failed", for the reason in `message`.
-    message : str
-        Why it failed, with the name of the file and what to do.
-    warnings : tuple of str
-        What the user should know about the input, without its name.
-    seconds : float
-        Time from opening the input until the output was in place.
-    shape : tuple of int or None
-        Rows and columns (y, x) of the output, px.
-    sections : int
-        Images in the file.
-    pixel_size_a : float or None
-        Of the output, angstrom.
-    precision : str or None
-        "fp32" or "bf16".
+    settings : DenoiseSettings
+        How micrographs are denoised.
+    overwrite : bool
+        Do all again, and write over files that nt2c did not make. Never over an input.
+    max_memory_gb : float or None
+        Use about this much memory (on a GPU, of its memory too) at most; by default what is free.
     """
 
-    input: Path
-    output: Path
-    status: Literal["done", "skipped", "failed"]
-    message: str = ""
-    warnings: tuple[str, ...] = ()
-    seconds: float = 0.0
-    shape: tuple[int, int] | None = None
-    sections: int = 0
-    pixel_size_a: float | None = None
-    precision: str | None = None
+    settings: DenoiseSettings = DenoiseSettings()
+    overwrite: bool = False
+    max_memory_gb: float | None = None
 
 
-@dataclass(frozen=True)
-class Summary:
-    """What became of a batch: a result for each input, in order; seconds of the whole."""
-
-    results: tuple[FileResult, ...]
-    seconds: float
-
-    def with_status(self, status: str) -> list[FileResult]:
-        """Return the results that are "done", "skipped" or "failed"."""
-        return [result for result in self.results if result.status == status]
-
-
-def denoise_files(
-    inputs: Iterable[MicrographInput],
-    output_dir: Path | str,
-    model: DenoiserModel,
-    settings: DenoiseSettings | None = None,
-    *,
-    device: str = "auto",
-    suffix: str = "",
-    overwrite: bool = False,
-    on_result: Callable[[FileResult], None] | None = None,
-) -> Summary:
-    """Denoise micrographs into a folder; what is done already is skipped.
-
-    A file that cannot be denoised becomes a "failed" result and the others go on. When the disk is
-    full, nothing more is tried.
+class Runner:
+    """A model made ready on a device, to denoise one batch of micrographs after another.
 
     Parameters
     ----------
-    inputs : iterable of MicrographInput
-        From `find_inputs`.
-    output_dir : Path or str
-        Folder for the results, made when missing; names are those of the inputs.
     model : DenoiserModel
         From `load_model`.
-    settings : DenoiseSettings, optional
-        How to denoise.
+    options : RunOptions
+        How to do it.
     device : str
         "auto", "cpu", "cuda" or "cuda:N".
-    suffix : str
-        Put behind the names of the outputs, before ".mrc".
-    overwrite : bool
-        Do all again, and write over files that nt2c did not make. Never over an input.
-    on_result : callable, optional
-        Called with each result when it is there.
 
     Raises
     ------
     SettingsError
-        An output would be written over an input, the folder cannot be made, or the device does not
-        exist.
+        The device does not exist here.
     """
-    settings = settings or DenoiseSettings()
-    started = time.perf_counter()
-    if "/" in suffix:
-        raise SettingsError(f"--suffix {suffix}: holds '/'; choose the folder with -o")
-    jobs = _plan(list(inputs), Path(output_dir), suffix)
-    _prepare_folders(Path(output_dir), jobs)
-    batch = _Batch(model, settings, device, overwrite)
-    results: list[FileResult] = []
-    for index, job in enumerate(jobs):
-        if index + 1 < len(jobs):
-            _read_ahead(jobs[index + 1].item.path)
-        results.append(batch.process(job))
-        if on_result:
-            on_result(results[-1])
-    return Summary(tuple(results), time.perf_counter() - started)
 
-
-@dataclass(frozen=True)
-class _Job:
-    item: MicrographInput
-    output: Path
-
-
-class _Batch:
-    """What is common to all micrographs of a run."""
-
-    def __init__(
-        self, model: DenoiserModel, settings: DenoiseSettings, device: str, overwrite: bool
-    ) -> None:
-        self.settings = settings
-        self.overwrite = overwrite
+    def __init__(self, model: DenoiserModel, options: RunOptions, device: str) -> None:
+        limit = None if options.max_memory_gb is None else int(options.max_memory_gb * 1e9)
+        settings = options.settings
         self.denoiser = Denoiser(
             model,
             device=device,
             precision=settings.precision,
             keep_background=settings.keep_background,
+            max_memory_bytes=limit,
         )
-        self.model_name = str(model.metadata.get("name", "unnamed"))
-        self.model_hash = model_fingerprint(model)
-        self.stopped = ""
-
-    def process(self, job: _Job) -> FileResult:
-        """Skip, denoise or refuse one micrograph; errors of the file end up in the result."""
-        if self.stopped:
-            return FileResult(job.item.path, job.output, "failed", self.stopped)
-        try:
-            stamp = self.stamp(job.item)
-            if self._is_done(job.output, stamp):
-                return FileResult(job.item.path, job.output, "skipped")
-            return self._denoise(job, stamp)
-        except InputError as error:
-            message = _with_name(str(error), job)
-        except OSError as error:
-            message = self._explain(job, error)
-        except (MemoryError, torch.OutOfMemoryError):
-            message = f"{job.item.path}: not enough memory, even in tiles; use a larger machine"
-        return FileResult(job.item.path, job.output, "failed", message)
-
-    def stamp(self, item: MicrographInput) -> str:
-        """Hash of all that decides the output; changes with the input file."""
-        try:
-            status = item.path.stat()
-            file = [status.st_size, status.st_mtime_ns]
-        except OSError:  # opening it will tell
-            file = []
-        what = [file, item.star_pixel_size_a, self.model_hash, self.settings.model_dump()]
-        return hashlib.sha256(json.dumps([*what, __version__]).encode()).hexdigest()[:12]
-
-    def _is_done(self, output: Path, stamp: str) -> bool:
-        if self.overwrite or not output.exists():
-            return False
-        found = _made_by_us(output)
-        if found is None:
-            raise InputError(
-                f"{output}: exists and was not written by nt2c denoise; give another folder with "
-                "-o, a --suffix, or --overwrite to replace it"
-            )
-        if found[0] != stamp:
-            return False
-        if self.denoiser.precision is None:  # decided when that output was made
-            self.denoiser.precision = found[1]
-        return True
-
-    def _denoise(self, job: _Job, stamp: str) -> FileResult:
-        started = time.perf_counter()
-        with open_micrograph(
-            job.item.path, self.settings.pixel_size_a, job.item.star_pixel_size_a
-        ) as micrograph:
-            shape, pixel_size_a = self._sampling(micrograph)
-            image = self._section(micrograph, 0, shape)
-            text = f"denoise {stamp} {self.denoiser.precision} {self.model_name}"
-            with create_output(
-                job.output,
-                micrograph,
-                pixel_size_a=pixel_size_a,
-                shape=shape,
-                float16=self.settings.float16,
-                label=history_label(text),
-            ) as writer:
-                writer.write(0, image)
-                del image
-                for section in range(1, micrograph.sections):
-                    writer.write(section, self._section(micrograph, section, shape))
-        return FileResult(
-            job.item.path,
-            job.output,
-            "done",
-            warnings=(*micrograph.warnings, *_own_warnings(micrograph)),
-            seconds=time.perf_counter() - started,
-            shape=shape,
-            sections=micrograph.sections,
-            pixel_size_a=pixel_size_a,
-            precision=self.denoiser.precision,
+        free = free_memory_bytes(torch.device("cpu"), limit)
+        self._gate = MemoryGate(int(_SHARE_FOR_IMAGES * free))
+        self._reader = Reader(
+            settings, model_fingerprint(model), self._gate, overwrite=options.overwrite
+        )
+        self._writer = Writer(
+            str(model.metadata.get("name", "unnamed")),
+            settings.float16,
+            lambda: self.denoiser.precision,
+            self._gate,
         )
 
-    def _section(
-        self, micrograph: Micrograph, section: int, shape: tuple[int, int]
-    ) -> NDArray[np.float32]:
-        return self.denoiser(micrograph.read(section), micrograph.pixel_size_a, shape)
+    def run(
+        self, jobs: Sequence[Job], on_result: OnResult | None = None, stop: Stop | None = None
+    ) -> list[FileResult]:
+        """Denoise micrographs; what is done already is skipped.
 
-    def _sampling(self, micrograph: Micrograph) -> tuple[tuple[int, int], float]:
-        """Size (y, x) of the output and its pixel size in angstrom."""
-        wanted_a, own_a = self.settings.output_pixel_size_a, micrograph.pixel_size_a
-        if wanted_a is None:
-            return micrograph.shape, own_a
-        shape = resampled_shape(micrograph.shape, own_a, wanted_a)
-        # The field of view is kept and sizes are whole, so the pixel size is not quite as wanted.
-        shrinkage = (micrograph.shape[0] * micrograph.shape[1] / (shape[0] * shape[1])) ** 0.5
-        return shape, own_a * shrinkage
+        Parameters
+        ----------
+        jobs : sequence of Job
+            From `plan_jobs`.
+        on_result : callable, optional
+            Called with each result when it is there, in order.
+        stop : Stop, optional
+            Is looked at before each micrograph.
 
-    def _explain(self, job: _Job, error: OSError) -> str:
-        message = f"{job.output}: cannot be written ({error.strerror or error})"
-        if error.errno in _STOPPING:
-            why = _STOPPING[error.errno]
-            self.stopped = f"{job.output.parent}: {why}; mend that and run again, it does the rest"
-        return message
+        Returns
+        -------
+        list of FileResult
+            One for each job, in order. "left" are those that `stop` came before; when the disk is
+            full, they are "failed".
+        """
+        results: list[FileResult] = []
 
+        def tell(result: FileResult) -> None:
+            results.append(result)
+            if on_result:
+                on_result(result)
 
-def model_fingerprint(model: DenoiserModel) -> str:
-    """Hash of what a model computes: weights, network and working pixel size."""
-    digest = hashlib.sha256(model.network.settings.model_dump_json().encode())
-    digest.update(str(model.pixel_size_a).encode())
-    for name, tensor in sorted(model.network.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().float().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
+        self._writer.full = ""
+        self._go_through(jobs, tell, lambda: bool(stop or self._writer.full))
+        for job in jobs[len(results) :]:
+            if self._writer.full:
+                tell(FileResult(job.item.path, job.output, "failed", self._writer.full))
+            else:
+                results.append(FileResult(job.item.path, job.output, "left"))
+        return results
 
+    def decide_precision(self, jobs: Sequence[Job]) -> None:
+        """Decide the precision as a run over `jobs` does, on the first that is or can be denoised.
 
-def _plan(items: list[MicrographInput], folder: Path, suffix: str) -> list[_Job]:
-    """Pair inputs and outputs; earlier outputs found beside their inputs are not denoised again."""
-    jobs = [_Job(item, _output(folder, item, suffix)) for item in items]
-    sources = {_identity(job.item.path): job for job in jobs}
-    products = set()
-    for job in jobs:
-        other = sources.get(_identity(job.output))
-        if other is None:
-            continue
-        if other is job or _made_by_us(other.item.path) is None:
-            raise SettingsError(
-                f"{job.output}: is an input and would be written over; give another folder with "
-                "-o, or a --suffix"
-            )
-        products.add(other.item.path)
-    return [job for job in jobs if job.item.path not in products]
+        So all that share `jobs` among them compute in the same precision.
+        """
+        for item in self._reader.read(jobs):
+            if self.denoiser.precision is not None:
+                break
+            if isinstance(item, Skip):
+                self.denoiser.precision = item.precision
+            elif isinstance(item, Section):
+                item.source.failed = True  # no more of its images
+                try:
+                    self.denoiser.decide_precision(self._prepare(item).scaled)
+                except Exception as error:  # will be told when it is denoised
+                    if not isinstance(error, (InputError, OSError)) and not is_out_of_memory(error):
+                        raise
+                finally:
+                    self._gate.leave(item.source.bytes)
 
+    def _go_through(self, jobs: Sequence[Job], tell: OnResult, is_over: Callable[[], bool]) -> None:
+        waiting: deque[Future[FileResult]] = deque()
+        sink: Sink[Image, FileResult] | None = None
+        wanted = takewhile(lambda _: not is_over(), jobs)
+        with ThreadPoolExecutor(1) as reading, ThreadPoolExecutor(1) as writing:
+            try:
+                for item in ahead(self._reader.read(wanted), reading):
+                    if isinstance(item, Section):
+                        if item.index == 0:
+                            if is_over():
+                                self._gate.leave(item.source.bytes)
+                                break
+                            sink = self._sink(item.source, writing)
+                            waiting.append(sink.result)
+                        assert sink is not None
+                        self._hand_over(item, sink)
+                    else:
+                        waiting.append(self._ready(item))
+                    while waiting and (len(waiting) > 1 or waiting[0].done()):
+                        tell(waiting.popleft().result())
+            except BaseException as error:
+                if sink:
+                    sink.fail(error)
+                raise
+            for last in waiting:
+                tell(last.result())
 
-def _output(folder: Path, item: MicrographInput, suffix: str) -> Path:
-    name = Path(item.output_name)
-    return folder / name.with_name(f"{name.stem}{suffix}{name.suffix}")
+    def _sink(self, source: Source, pool: ThreadPoolExecutor) -> Sink[Image, FileResult]:
+        return Sink(partial(self._writer.write, source), source.micrograph.sections, pool)
 
-
-def _identity(path: Path) -> object:
-    """Equal for two names of one file."""
-    try:
-        status = path.stat()
-    except OSError:
-        return os.path.abspath(path)
-    return status.st_dev, status.st_ino
-
-
-def _prepare_folders(output_dir: Path, jobs: Sequence[_Job]) -> None:
-    """Make the folders of the outputs, and clear what killed runs left in them."""
-    for folder, _ in Counter([output_dir, *(job.output.parent for job in jobs)]).items():
-        if folder.exists() and not folder.is_dir():
-            raise SettingsError(f"-o {folder}: a file; give a folder for the results")
+    def _hand_over(self, section: Section, sink: Sink[Image, FileResult]) -> None:
+        """Denoise an image and give it, or the error that came, to the writer."""
+        source = section.source
+        if source.failed:
+            return
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            remove_stale_temporaries(folder)
-        except OSError as error:
-            raise SettingsError(
-                f"-o {folder}: cannot be used as folder for the results ({error.strerror})"
-            ) from None
+            prepared = self._prepare(section)
+            estimate = self.denoiser.estimate(prepared.scaled)
+            sink.put(self.denoiser.restore(prepared, estimate, source.shape))
+        except Exception as error:
+            source.failed = True
+            sink.fail(error)
 
+    def _prepare(self, section: Section) -> Prepared:
+        return self.denoiser.prepare(section.take(), section.source.micrograph.pixel_size_a)
 
-def _made_by_us(path: Path) -> tuple[str, str] | None:
-    """Return stamp and precision in the last label of an output of ours, None for other files."""
-    try:
-        reader = MrcReader(path)
-    except (InputError, OSError):
-        return None
-    reader.close()
-    lines = [bytes(line).decode("ascii", "replace") for line in reader.header.record["label"]]
-    found = _LABEL.match(next((line for line in reversed(lines) if line.strip()), ""))
-    return (found[1], found[2]) if found else None
-
-
-def _own_warnings(micrograph: Micrograph) -> list[str]:
-    warnings = []
-    if _made_by_us(micrograph.path):
-        warnings.append("is a denoised micrograph already; give the raw one")
-    width_a = min(micrograph.shape) * micrograph.pixel_size_a
-    if width_a < _SMALL_FIELD_A:
-        warnings.append(
-            f"the field is only {width_a:.0f} A wide: is the pixel size right? --pixel-size sets it"
-        )
-    return warnings
-
-
-def _with_name(message: str, job: _Job) -> str:
-    names = (str(job.item.path), str(job.output))
-    return message if any(name in message for name in names) else f"{names[0]}: {message}"
-
-
-def _read_ahead(path: Path) -> None:
-    """Ask the system to read a file while another is denoised."""
-    if not hasattr(os, "posix_fadvise"):
-        return
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    except OSError:  # reading it will tell
-        return
-    try:
-        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_WILLNEED)
-    except OSError:
-        pass
-    finally:
-        os.close(descriptor)
+    def _ready(self, item: Skip | FileResult) -> Future[FileResult]:
+        if isinstance(item, Skip):
+            if self.denoiser.precision is None:  # decided when that output was made
+                self.denoiser.precision = item.precision
+            item = FileResult(item.job.item.path, item.job.output, "skipped")
+        ready: Future[FileResult] = Future()
+        ready.set_result(item)
+        return ready

@@ -17,7 +17,7 @@ import torch
 
 from nt2c import __version__
 from nt2c.inference.denoiser import load_model
-from nt2c.inference.runner import model_fingerprint
+from nt2c.inference.stamps import model_fingerprint
 from nt2c.io.files import atomic_path
 from nt2c.io.records import write_json
 from nt2c.pipeline import verdicts

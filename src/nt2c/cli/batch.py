@@ -1,0 +1,73 @@
+"""What a person sees of a batch of micrographs: a bar or lines while it runs, an account after."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from nt2c.core.advice import EXTRACT_FROM_RAW
+
+if TYPE_CHECKING:
+    from nt2c.inference.summary import FileResult, Summary
+
+
+@contextmanager
+def show_progress(total: int) -> Iterator[Callable[["FileResult"], None]]:
+    """Yield a function that shows a result: a bar on a terminal, a line per file elsewhere."""
+    from rich.console import Console
+
+    from nt2c.cli.progress import progress_bar
+
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    counts: Counter[str] = Counter()
+    warned: Counter[str] = Counter()
+    with progress_bar(console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=total)
+
+        def show(result: "FileResult") -> None:
+            if result.precision and not counts["done"]:
+                console.print(f"precision  {result.precision} is used")
+            counts[result.status] += 1
+            for warning in result.warnings:
+                if not warned[warning]:
+                    console.print(f"warning: {result.input}: {warning}")
+                warned[warning] += 1
+            bar.update(task, advance=1, description=result.input.name)
+            if not console.is_terminal:
+                took = f" in {result.seconds:.1f} s" if result.status == "done" else ""
+                console.print(f"[{counts.total()}/{total}] {result.input}: {result.status}{took}")
+
+        yield show
+    for warning, count in warned.items():
+        if count > 1:
+            files = "file" if count == 2 else "files"
+            console.print(f"warning: {count - 1} more {files}: {warning}")
+
+
+def report(summary: "Summary", output: Path) -> None:
+    """Say what became of a batch."""
+    done, failed = summary.with_status("done"), summary.with_status("failed")
+    skipped = len(summary.with_status("skipped"))
+    typer.echo(
+        f"{len(done)} done, {skipped} skipped (done before), {len(failed)} failed "
+        f"in {summary.seconds:.1f} s"
+        + (f"; {_seconds_each(done):.2f} s per micrograph" if done else "")
+    )
+    if left := summary.with_status("left"):
+        typer.echo(f"stopped; {len(left)} are left, run it again to do the rest")
+    for result in failed:
+        typer.secho(f"failed: {result.message}", err=True, fg="red")
+    if summary.note:
+        typer.secho(summary.note, err=True, fg="red")
+    if done or skipped:
+        typer.echo(f"results are in {output}")
+        typer.echo(EXTRACT_FROM_RAW)
+
+
+def _seconds_each(done: list["FileResult"]) -> float:
+    """Mean time of a file, without the first, in which everything warms up, if there are others."""
+    timed = done[1:] or done
+    return sum(result.seconds for result in timed) / len(timed)

@@ -1,0 +1,123 @@
+"""Which micrographs a run does, and where their results go."""
+
+import hashlib
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from nt2c.core.errors import SettingsError
+from nt2c.inference.stamps import made_by_us
+from nt2c.io.files import remove_stale_temporaries
+from nt2c.io.inputs import MicrographInput
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A micrograph and the file that its result goes to."""
+
+    item: MicrographInput
+    output: Path
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Part `index` (from 1) of `count` that a set of micrographs is dealt out to.
+
+    The name of the output alone decides the part. So a micrograph stays in its part when others
+    come or go, no two parts write one file, and all processes agree without talking. Parts are
+    equal up to chance: of 10,000 micrographs in 10 parts each gets about 1000 +- 30.
+    """
+
+    index: int
+    count: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read "i/n".
+
+        Raises
+        ------
+        SettingsError
+            The text is something else, or i is not one of 1 to n.
+        """
+        found = re.fullmatch(r"(\d+)/(\d+)", text)
+        if not found or not 1 <= int(found[1]) <= int(found[2]):
+            raise SettingsError(f"--shard {text}: give i/n with i from 1 to n, such as 1/4")
+        return cls(int(found[1]), int(found[2]))
+
+    def has(self, item: MicrographInput) -> bool:
+        """Tell whether a micrograph belongs to this part."""
+        digest = hashlib.sha256(item.output_name.encode("utf-8", "surrogateescape")).digest()
+        return int.from_bytes(digest[:8]) % self.count == self.index - 1
+
+
+def plan_jobs(items: Sequence[MicrographInput], folder: Path, suffix: str) -> list[Job]:
+    """Pair inputs and outputs; earlier outputs found beside their inputs are not denoised again.
+
+    Parameters
+    ----------
+    items : sequence of MicrographInput
+        From `find_inputs`.
+    folder : Path
+        Folder for the results.
+    suffix : str
+        Put behind the names of the outputs, before ".mrc".
+
+    Raises
+    ------
+    SettingsError
+        An output would be written over an input, or the suffix holds a slash.
+    """
+    if "/" in suffix:
+        raise SettingsError(f"--suffix {suffix}: holds '/'; choose the folder with -o")
+    jobs = [Job(item, _output(folder, item, suffix)) for item in items]
+    sources = {_identity(job.item.path): job for job in jobs}
+    products = set()
+    for job in jobs:
+        other = sources.get(_identity(job.output))
+        if other is None:
+            continue
+        if other is job or made_by_us(other.item.path) is None:
+            raise SettingsError(
+                f"{job.output}: is an input and would be written over; give another folder with "
+                "-o, or a --suffix"
+            )
+        products.add(other.item.path)
+    return [job for job in jobs if job.item.path not in products]
+
+
+def prepare_folders(output_dir: Path, jobs: Sequence[Job]) -> None:
+    """Make the folders of the outputs, and clear what killed runs left in them.
+
+    Raises
+    ------
+    SettingsError
+        A folder cannot be made or used.
+    """
+    for folder in dict.fromkeys([output_dir, *(job.output.parent for job in jobs)]):
+        if folder.exists() and not folder.is_dir():
+            raise SettingsError(f"-o {folder}: a file; give a folder for the results")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            remove_stale_temporaries(folder)
+        except OSError as error:
+            raise SettingsError(
+                f"-o {folder}: cannot be used as folder for the results ({error.strerror})"
+            ) from None
+
+
+def _output(folder: Path, item: MicrographInput, suffix: str) -> Path:
+    name = Path(item.output_name)
+    return folder / name.with_name(f"{name.stem}{suffix}{name.suffix}")
+
+
+def _identity(path: Path) -> object:
+    """Equal for two names of one file."""
+    try:
+        status = path.stat()
+    except OSError:
+        return os.path.abspath(path)
+    return status.st_dev, status.st_ino

@@ -1,0 +1,183 @@
+"""What became of a batch, and the file that tells it: OUTPUT/summary.json.
+
+A sharded run writes summary.shard-I-of-N.json instead. The file is there from the start of a run,
+with every micrograph as "left"; one that says `finished: false` belongs to a run that still goes on
+or was killed.
+"""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from nt2c import __version__
+from nt2c.core.errors import InputError, SettingsError
+from nt2c.inference.plan import Job, Shard
+from nt2c.io.records import write_json
+
+FORMAT = 1
+Status = Literal["done", "skipped", "failed", "left"]
+
+
+@dataclass(frozen=True, slots=True)
+class FileResult:
+    """What became of one micrograph.
+
+    Attributes
+    ----------
+    input, output : Path
+        The file read, and the file that is or would be written.
+    status : str
+        "done"; "skipped", since it was done before; "failed", for the reason in `message`; "left",
+        not tried, since the run was stopped.
+    message : str
+        Why it failed, with the name of the file and what to do.
+    warnings : tuple of str
+        What the user should know about the input, without its name.
+    seconds : float
+        Time from opening the input until the output was in place.
+    shape : tuple of int or None
+        Rows and columns (y, x) of the output, px.
+    sections : int
+        Images in the file.
+    pixel_size_a : float or None
+        Of the output, angstrom.
+    precision : str or None
+        "fp32" or "bf16".
+    """
+
+    input: Path
+    output: Path
+    status: Status
+    message: str = ""
+    warnings: tuple[str, ...] = ()
+    seconds: float = 0.0
+    shape: tuple[int, int] | None = None
+    sections: int = 0
+    pixel_size_a: float | None = None
+    precision: str | None = None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What became of a batch.
+
+    Attributes
+    ----------
+    results : tuple of FileResult
+        One for each input, in order.
+    seconds : float
+        Of the whole.
+    note : str
+        Why the summary file could not be written; empty when it was.
+    """
+
+    results: tuple[FileResult, ...]
+    seconds: float
+    note: str = ""
+
+    def with_status(self, status: Status) -> list[FileResult]:
+        """Return the results that are "done", "skipped", "failed" or "left"."""
+        return [result for result in self.results if result.status == status]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of results of each status."""
+        return dict(Counter(result.status for result in self.results))
+
+
+def summary_path(folder: Path, shard: Shard | None = None) -> Path:
+    """Return where the summary of a run into `folder` is written."""
+    part = f"shard-{shard.index}-of-{shard.count}." if shard else ""
+    return folder / f"summary.{part}json"
+
+
+def write_summary(
+    path: Path, results: Iterable[FileResult], about: Mapping[str, Any], *, finished: bool
+) -> None:
+    """Write a summary, whole or not at all; paths become absolute.
+
+    Parameters
+    ----------
+    path : Path
+        From `summary_path`, or any other.
+    results : iterable of FileResult
+        One for each micrograph.
+    about : mapping
+        What else is known of the run: model, settings, seconds ...
+    finished : bool
+        Whether the run came to its end, be it that it was stopped.
+    """
+    rows = [
+        {
+            **asdict(result),
+            "input": _absolute(result.input),
+            "output": _absolute(result.output),
+        }
+        for result in results
+    ]
+    counts = Counter(row["status"] for row in rows)
+    record = {"format": FORMAT, "version": __version__, "finished": finished, **about}
+    write_json(path, {**record, "counts": counts, "results": rows})
+
+
+def read_summary(path: Path) -> tuple[list[FileResult], dict[str, Any]]:
+    """Return the results in a summary, and what else it says.
+
+    Raises
+    ------
+    InputError
+        The file is missing or not a summary.
+    """
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        results = [_result(row) for row in record.pop("results")]
+        if record["format"] != FORMAT:
+            raise InputError(f"{path}: summary of format {record['format']}; update nt2c")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise InputError(f"{path}: not a summary that nt2c denoise wrote") from None
+    return results, record
+
+
+def retried(jobs: Sequence[Job], path: Path) -> tuple[list[Job], list[FileResult]]:
+    """Return the jobs that failed according to a summary, and all results in it.
+
+    Raises
+    ------
+    SettingsError
+        There is no such summary, or it is that of a run that was killed.
+    """
+    try:
+        results, about = read_summary(path)
+    except InputError as error:
+        raise SettingsError(f"--retry-failed: {error}; run without it") from None
+    if not about["finished"]:
+        raise SettingsError(
+            f"--retry-failed: {path}: the last run did not come to its end, so what failed is not "
+            "known; run without it"
+        )
+    failed = {result.input for result in results if result.status == "failed"}
+    return [job for job in jobs if _absolute(job.item.path) in failed], results
+
+
+def updated(earlier: Sequence[FileResult], newer: Sequence[FileResult]) -> list[FileResult]:
+    """Return the results of a summary with newer ones in the place of those of the same input."""
+    latest = {_absolute(result.input): result for result in newer}
+    return [latest.get(_absolute(result.input), result) for result in earlier]
+
+
+def _absolute(path: Path) -> Path:
+    return Path(os.path.abspath(path))
+
+
+def _result(row: Mapping[str, Any]) -> FileResult:
+    values = {field.name: row[field.name] for field in fields(FileResult)}
+    values["input"], values["output"] = Path(row["input"]), Path(row["output"])
+    values["warnings"] = tuple(row["warnings"])
+    values["shape"] = tuple(row["shape"]) if row["shape"] else None
+    return FileResult(**values)

@@ -1,0 +1,120 @@
+"""One process for each of several devices, with every n-th micrograph of a batch each."""
+
+import multiprocessing
+import pickle
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+
+import torch
+
+from nt2c.inference.device import set_threads
+from nt2c.inference.plan import Job
+from nt2c.inference.runner import OnResult, Runner, RunOptions
+from nt2c.inference.stopping import Stop
+from nt2c.inference.summary import FileResult
+from nt2c.models.denoiser import DenoiserModel
+
+_LOOK_EVERY_S = 0.5
+
+
+def run_on_devices(
+    devices: Sequence[str],
+    model: DenoiserModel,
+    options: RunOptions,
+    jobs: Sequence[Job],
+    shared: Sequence[Job],
+    on_result: OnResult | None = None,
+    stop: Stop | None = None,
+) -> list[FileResult]:
+    """Denoise micrographs as `Runner.run` does, in a process for each device.
+
+    Parameters
+    ----------
+    devices : sequence of str
+        "cpu" or "cuda:N".
+    model, options, jobs, on_result, stop
+        As for `Runner`. Results are told as they come.
+    shared : sequence of Job
+        All jobs of which these may be a part: the first of them decides the precision for all.
+
+    Returns
+    -------
+    list of FileResult
+        One for each job, in order. What a process that died had still to do is "failed".
+    """
+    threads = max(1, torch.get_num_threads() // len(devices))
+    work = [
+        _Work(device, threads, tuple(jobs[index :: len(devices)]), tuple(shared))
+        for index, device in enumerate(devices)
+    ]
+    frozen = pickle.dumps((model, options))
+    workers = [_start(part, frozen) for part in work]
+    results: list[list[FileResult]] = [[] for _ in workers]
+    told_to_stop = False
+    talking = {connection: index for index, (_, connection) in enumerate(workers)}
+    while talking:
+        for ready in wait(list(talking), timeout=_LOOK_EVERY_S):
+            index = talking[ready]  # type: ignore[index]
+            try:
+                result = workers[index][1].recv()
+            except EOFError:
+                del talking[workers[index][1]]
+                continue
+            results[index].append(result)
+            if on_result:
+                on_result(result)
+        if stop and not told_to_stop:
+            told_to_stop = True
+            for process, _ in workers:
+                process.terminate()
+    for (process, _), part, known in zip(workers, work, results, strict=True):
+        process.join()
+        known += _untold(part, len(known), process.exitcode)
+    return [results[i % len(devices)][i // len(devices)] for i in range(len(jobs))]
+
+
+@dataclass(frozen=True)
+class _Work:
+    device: str
+    threads: int
+    jobs: tuple[Job, ...]
+    shared: tuple[Job, ...]
+
+
+def _start(work: _Work, frozen: bytes) -> tuple[BaseProcess, Connection]:
+    context = multiprocessing.get_context("spawn")  # CUDA cannot be used after a fork
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_do, args=(work, frozen, theirs), daemon=True)
+    process.start()
+    theirs.close()
+    return process, ours
+
+
+def _do(work: _Work, frozen: bytes, connection: Connection) -> None:
+    """Be one of the processes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process hears of it and tells
+    set_threads(work.threads)
+    model, options = pickle.loads(frozen)
+    stop = Stop()
+    with stop.on_signals([signal.SIGTERM]):
+        runner = Runner(model, options, work.device)
+        runner.decide_precision(work.shared)
+        runner.run(work.jobs, connection.send, stop)
+    connection.close()
+
+
+def _untold(work: _Work, told: int, exit_code: int | None) -> list[FileResult]:
+    """Results of the jobs that a process told nothing of."""
+    if not exit_code:
+        return [FileResult(job.item.path, job.output, "left") for job in work.jobs[told:]]
+    why = (
+        f"the process for {work.device} ended with exit code {exit_code} before this one was done; "
+        "run again, it does the rest"
+    )
+    return [
+        FileResult(job.item.path, job.output, "failed", f"{job.item.path}: {why}")
+        for job in work.jobs[told:]
+    ]
