@@ -172,7 +172,7 @@ def test_options_go_where_they_belong(inputs: Path, capsys: pytest.CaptureFixtur
         (["in"], 2, "--output"),
         (["empty", "-o", "out"], 1, "no micrographs"),
         (["in", "-o", "out", "--model", "genral"], 2, "genral"),
-        (["in", "-o", "out", "--json", "x.json"], 2, "--json: not for nt2c slurm"),
+        (["in", "-o", "out", "--json", "x.json"], 2, "--json: not with nt2c slurm"),
     ],
 )
 def test_what_the_tasks_would_refuse_is_refused_at_once(

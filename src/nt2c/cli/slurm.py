@@ -14,6 +14,7 @@ from nt2c.core.errors import SettingsError
 _OWN = {
     "shard": "--shards says how many there are",
     "json": "nt2c merge writes summary.json",
+    "overwrite": "a task that is started again would do again what it has done; remove the results",
     "live": "a live run is one process; start nt2c denoise --live instead",
 }
 """Options of denoise that the jobs cannot have, and why."""
@@ -97,7 +98,7 @@ def _checked(words: list[str]) -> dict[str, Any]:
     defaults = {option.name: option.default for option in command.params}
     for name, why in _OWN.items():
         if name in given and given[name] != defaults[name]:
-            raise SettingsError(f"--{name}: not for nt2c slurm: {why}")
+            raise SettingsError(f"--{name}: not with nt2c slurm: {why}")
     find_inputs(given["inputs"])
     load_model(given["model"])
     return given

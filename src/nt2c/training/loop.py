@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from nt2c.core.errors import SettingsError
 from nt2c.io.records import append_record, read_records
 from nt2c.io.weights import read_weights, write_weights
-from nt2c.training.processes import WRAPPING, Team, join
+from nt2c.training.processes import Team, join
 from nt2c.training.settings import OptimizerSettings
 
 Network = Callable[[Tensor], Tensor]
@@ -139,14 +139,12 @@ def train(
     SettingsError
         The folder holds another run, or the device is not there.
     """
-    from accelerate import Accelerator, DistributedDataParallelKwargs
+    from accelerate import Accelerator
 
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise SettingsError(f"--device {device}: no such accelerator here; use --device cpu")
     team = join(device)
-    accelerator = Accelerator(
-        cpu=device == "cpu", kwargs_handlers=[DistributedDataParallelKwargs(**WRAPPING)]
-    )
+    accelerator = Accelerator(cpu=device == "cpu")
     if accelerator.num_processes != team.count:  # each would train on the same batches
         raise SettingsError("training: this launcher is not known; start with torchrun")
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

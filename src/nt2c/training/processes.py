@@ -21,9 +21,6 @@ T = TypeVar("T")
 PATIENCE = timedelta(hours=12)
 """Longest wait for another process, which may be finding noise windows meanwhile."""
 
-WRAPPING = {"broadcast_buffers": False, "gradient_as_bucket_view": True}
-"""Arguments of DistributedDataParallel: buffers are constants, the same in every process."""
-
 
 @dataclass(frozen=True)
 class Team:
@@ -76,10 +73,8 @@ class Team:
         return value if self.count == 1 else self.gather(value[None]).mean(0)
 
     def wrap(self, network: nn.Module) -> nn.Module:
-        """Return a network whose gradients are means over the processes."""
-        if self.count == 1:
-            return network
-        return nn.parallel.DistributedDataParallel(network, **WRAPPING)
+        """Return a network whose gradients are means over the processes: one call a step."""
+        return network if self.count == 1 else nn.parallel.DistributedDataParallel(network)
 
     def lead(self, work: Callable[[], T]) -> T:
         """Do something in the first process alone, and return in each what came out of it.

@@ -87,6 +87,19 @@ def gradient_penalty(critic: nn.Module, real: Tensor, made: Tensor, share: Tenso
         return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
 
 
+class Judgement(nn.Module):
+    """What a critic learns from, in one call, so that processes can average its gradients."""
+
+    def __init__(self, critic: nn.Module) -> None:
+        super().__init__()
+        self.critic = critic
+
+    def forward(self, real: Tensor, made: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
+        """Return how much higher real samples score than made ones, and the gradient penalty."""
+        distance = self.critic(real).mean() - self.critic(made).mean()
+        return distance, gradient_penalty(self.critic, real, made, share)
+
+
 @dataclass(frozen=True)
 class Best:
     """The generator that did best in validation: when, its figures and its weights."""
@@ -135,7 +148,7 @@ class SynthesisTask:
         self._optimizer = torch.optim.Adam(
             self._critic.parameters(), betas=settings.optimizer.betas
         )
-        self._judge = team.wrap(self._critic)
+        self._judgement = team.wrap(Judgement(self._critic))
         self.best: Best | None = None
         self._figures: dict[str, float] = {}
 
@@ -166,8 +179,7 @@ class SynthesisTask:
     def _train_critic(self, real: Tensor, made: Tensor, random: torch.Generator) -> None:
         between = torch.rand(len(real), generator=random, device=self._device)
         real, made, between = map(self._team.share, (real, made, between))
-        distance = self._judge(real).mean() - self._judge(made).mean()
-        penalty = gradient_penalty(self._judge, real, made, between)
+        distance, penalty = self._judgement(real, made, between)
         self._optimizer.zero_grad()
         (self._settings.penalty * penalty - distance).backward()
         self._optimizer.step()
