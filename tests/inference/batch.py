@@ -1,13 +1,23 @@
-"""A batch in a process of its own, to be killed: python -m tests.inference.batch RAW OUT MODEL."""
+"""A batch in a process of its own, to be killed.
+
+python -m tests.inference.batch RAW OUT MODEL [SHARD]
+"""
 
 import sys
 
 from nt2c.inference.batch import denoise_files
 from nt2c.inference.denoiser import load_model
+from nt2c.inference.plan import Shard
 from nt2c.inference.settings import DenoiseSettings
 from nt2c.io.inputs import find_inputs
 
 if __name__ == "__main__":
-    raw, output, model = sys.argv[1:]
-    settings = DenoiseSettings(precision="fp32")
-    denoise_files(find_inputs([raw]), output, load_model(model), settings, device="cpu")
+    raw, output, model, *shard = sys.argv[1:]
+    denoise_files(
+        find_inputs([raw]),
+        output,
+        load_model(model),
+        DenoiseSettings(precision="fp32"),
+        device="cpu",
+        shard=Shard.parse(shard[0]) if shard else None,
+    )

@@ -1,6 +1,6 @@
 """The command `nt2c`: loads only the command asked for and turns errors into exit codes.
 
-Exit codes: 0 all done; 1 some inputs failed; 2 wrong usage or settings; 130 interrupted.
+Exit codes: 0 all done; 1 some inputs failed; 2 wrong usage or settings; 130 interrupted; 143 ended.
 """
 
 import errno
@@ -18,6 +18,7 @@ from nt2c.core.errors import Nt2cError, SettingsError
 COMMANDS = {
     "denoise": ("nt2c.cli.denoise:denoise", "Denoise micrographs with a model."),
     "slurm": ("nt2c.cli.slurm:slurm", "Denoise on a Slurm cluster."),
+    "merge": ("nt2c.cli.merge:merge", "Join the accounts of a run in parts."),
     "simulate": ("nt2c.cli.simulate:simulate", "Simulate micrographs together with their truth."),
     "extract-noise": ("nt2c.cli.extract_noise:extract_noise", "Find windows without particles."),
     "train": ("nt2c.cli.train:train", "Train a model from a recipe."),

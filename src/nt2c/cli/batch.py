@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def show_progress(total: int) -> Iterator[Callable[["FileResult"], None]]:
+def show_progress(total: int | None) -> Iterator[Callable[["FileResult"], None]]:
     """Yield a function that shows a result: a bar on a terminal, a line per file elsewhere."""
     from rich.console import Console
 
@@ -38,7 +38,8 @@ def show_progress(total: int) -> Iterator[Callable[["FileResult"], None]]:
             bar.update(task, advance=1, description=result.input.name)
             if not console.is_terminal:
                 took = f" in {result.seconds:.1f} s" if result.status == "done" else ""
-                console.print(f"[{counts.total()}/{total}] {result.input}: {result.status}{took}")
+                of = "" if total is None else f"/{total}"
+                console.print(f"[{counts.total()}{of}] {result.input}: {result.status}{took}")
 
         yield show
     for warning, count in warned.items():

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from nt2c.cli.batch import report, show_progress
+from nt2c.cli.live import denoise_live
 from nt2c.core.errors import SettingsError
 from nt2c.inference.settings import DenoiseSettings
 from nt2c.io.pixel_size import check_pixel_size
@@ -71,6 +72,16 @@ def denoise(
         int | None,
         typer.Option(metavar="N", min=1, help="Compute in so many; by default all processors."),
     ] = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="Go on denoising what arrives; see DIR/live.html.")
+    ] = False,
+    poll: Annotated[
+        float, typer.Option(metavar="S", min=0.1, help="With --live: seconds between two looks.")
+    ] = 10.0,
+    idle_exit: Annotated[
+        float | None,
+        typer.Option(metavar="S", min=0, help="With --live: end when nothing came for so long."),
+    ] = None,
     json: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write what was done as JSON.")
     ] = None,
@@ -99,11 +110,17 @@ def denoise(
     from nt2c.inference.denoiser import load_model
     from nt2c.inference.device import choose_device, describe_device, set_threads, split_device
     from nt2c.inference.plan import Shard
+    from nt2c.inference.runner import RunOptions
     from nt2c.inference.stopping import Stop
     from nt2c.io.inputs import find_inputs
 
+    if live and (shard or retry_failed or json or device == "cuda:all"):
+        raise SettingsError(
+            "--live: not together with --shard, --retry-failed, --json or --device cuda:all"
+        )
     part = Shard.parse(shard) if shard else None
-    found = find_inputs(inputs)
+    found = [] if live else find_inputs(inputs)
+    stars = [Path(given) for given in inputs if given.lower().endswith(".star")]
     set_threads(threads)
     for name in split_device(device):
         typer.echo(f"device     {describe_device(choose_device(name))}")
@@ -111,24 +128,42 @@ def denoise(
     name = loaded.metadata.get("name", "unnamed")
     typer.echo(f"model      {model}" + (f" ({name})" if name != model else ""))
     typer.echo(f"precision  {_announced(precision)}")
+    options = RunOptions(settings=settings, overwrite=overwrite, max_memory_gb=max_memory)
     stop = Stop()
-    with show_progress(len(found)) as show, stop.on_signals():
-        summary = denoise_files(
-            found,
-            output,
-            loaded,
-            settings,
-            device=device,
-            suffix=suffix,
-            overwrite=overwrite,
-            shard=part,
-            retry_failed=retry_failed,
-            max_memory_gb=max_memory,
-            stop=stop,
-            stars=[Path(given) for given in inputs if given.lower().endswith(".star")],
-            json=json,
-            on_result=show,
-        )
+    known = not (live or retry_failed)
+    total = sum(part is None or part.has(item) for item in found) if known else None
+    with show_progress(total) as show, stop.on_signals():
+        if live:
+            summary = denoise_live(
+                inputs,
+                output,
+                loaded,
+                options,
+                device=device,
+                stars=stars,
+                suffix=suffix,
+                poll_s=poll,
+                idle_exit_s=idle_exit,
+                stop=stop,
+                on_result=show,
+            )
+        else:
+            summary = denoise_files(
+                found,
+                output,
+                loaded,
+                settings,
+                device=device,
+                suffix=suffix,
+                overwrite=overwrite,
+                shard=part,
+                retry_failed=retry_failed,
+                max_memory_gb=max_memory,
+                stop=stop,
+                stars=stars,
+                json=json,
+                on_result=show,
+            )
     report(summary, output)
     return stop.exit_code or (1 if summary.with_status("failed") else 0)
 

@@ -97,14 +97,7 @@ def denoise_files(
         jobs, earlier = retried(jobs, path)
     prepare_folders(folder, jobs)
     devices = split_device(device)
-    about: dict[str, Any] = {
-        "shard": [shard.index, shard.count] if shard else None,
-        "stars": [os.path.abspath(star) for star in stars],
-        "model": model.metadata.get("name"),
-        "model_hash": model_fingerprint(model),
-        "device": ", ".join(describe_device(choose_device(name)) for name in devices),
-        "settings": options.settings.model_dump(),
-    }
+    about = describe_run(model, options.settings, devices, shard, stars)
     write_summary(path, earlier, about, finished=False)
     if len(devices) > 1:
         shared = everything if shard else jobs
@@ -124,3 +117,27 @@ def denoise_files(
     except OSError as error:
         note = f"{path}: cannot be written ({error.strerror})"
     return Summary(tuple(results), about["seconds"], note)
+
+
+def describe_run(
+    model: DenoiserModel,
+    settings: DenoiseSettings,
+    devices: Sequence[str],
+    shard: Shard | None = None,
+    stars: Sequence[Path] = (),
+) -> dict[str, Any]:
+    """Return what a summary file says of a run besides its results.
+
+    Raises
+    ------
+    SettingsError
+        A device does not exist here.
+    """
+    return {
+        "shard": [shard.index, shard.count] if shard else None,
+        "stars": [os.path.abspath(star) for star in stars],
+        "model": model.metadata.get("name"),
+        "model_hash": model_fingerprint(model),
+        "device": ", ".join(describe_device(choose_device(name)) for name in devices),
+        "settings": settings.model_dump(),
+    }

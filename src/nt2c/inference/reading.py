@@ -77,15 +77,15 @@ class Section:
     source: Source
     index: int
     image: NDArray[np.float32] | None = field(default=None, repr=False)
-    error: Exception | None = None
+    error: InputError | None = None
 
     def take(self) -> NDArray[np.float32]:
         """Return the image and keep it no longer.
 
         Raises
         ------
-        Exception
-            It could not be read: the error.
+        InputError
+            It could not be read.
         """
         image, self.image = self.image, None
         if image is None:
@@ -185,7 +185,7 @@ def _section(source: Source, index: int, state: FileState | None) -> Section:
                 f"{path}: changed while it was read; run again when it is written completely"
             )
     except (InputError, OSError, MemoryError) as error:
-        return Section(source, index, error=error)
+        return Section(source, index, error=InputError(explain(error, source.job)))
     return Section(source, index, image)
 
 

@@ -144,7 +144,7 @@ class Runner:
                 try:
                     self.denoiser.decide_precision(self._prepare(item).scaled)
                 except Exception as error:  # will be told when it is denoised
-                    if not isinstance(error, (InputError, OSError)) and not is_out_of_memory(error):
+                    if not isinstance(error, InputError) and not is_out_of_memory(error):
                         raise
                 finally:
                     self._gate.leave(item.source.bytes)

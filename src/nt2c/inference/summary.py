@@ -120,7 +120,7 @@ def write_summary(
         for result in results
     ]
     counts = Counter(row["status"] for row in rows)
-    record = {"format": FORMAT, "version": __version__, "finished": finished, **about}
+    record = {"format": FORMAT, "version": __version__, **about, "finished": finished}
     write_json(path, {**record, "counts": counts, "results": rows})
 
 

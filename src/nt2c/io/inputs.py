@@ -106,7 +106,12 @@ def _expand(given: Path | str) -> Iterator[_Found]:
 
 
 def _in_folder(folder: Path) -> Iterator[_Found]:
-    candidates = _micrographs(folder.iterdir())
+    try:
+        candidates = _micrographs(folder.iterdir())
+    except OSError as error:
+        raise InputError(
+            f"{folder}: this folder cannot be read ({error.strerror}); look with ls -ld"
+        ) from None
     chosen = [path for path in candidates if not _is_product(path)]
     if not chosen:
         raise InputError(

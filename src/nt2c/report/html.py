@@ -99,6 +99,8 @@ class Page:
         How it was made, one line each.
     sections : sequence of Section
         What comes between the table and the micrographs.
+    refresh_s : int, optional
+        Let a browser load the page again every so many seconds.
     """
 
     title: str
@@ -107,6 +109,7 @@ class Page:
     comparisons: Sequence[Comparison]
     details: Sequence[str] = ()
     sections: Sequence[Section] = ()
+    refresh_s: int | None = None
 
 
 def write_page(path: Path | str, page: Page) -> None:

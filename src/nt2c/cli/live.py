@@ -1,0 +1,58 @@
+"""`nt2c denoise --live`."""
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nt2c.inference.runner import RunOptions
+    from nt2c.inference.stopping import Stop
+    from nt2c.inference.summary import FileResult, Summary
+    from nt2c.models.denoiser import DenoiserModel
+
+
+def denoise_live(
+    inputs: Sequence[str],
+    output: Path,
+    model: "DenoiserModel",
+    options: "RunOptions",
+    *,
+    device: str,
+    stars: Sequence[Path],
+    suffix: str,
+    poll_s: float,
+    idle_exit_s: float | None,
+    stop: "Stop",
+    on_result: Callable[["FileResult"], None],
+) -> "Summary":
+    """Watch the inputs and denoise what arrives; keep a page, a status file and the summary."""
+    from nt2c.inference.batch import describe_run
+    from nt2c.inference.live import watch
+    from nt2c.inference.plan import Job, plan_jobs, prepare_folders
+    from nt2c.inference.runner import Runner
+    from nt2c.inference.summary import Summary, summary_path, write_summary
+    from nt2c.io.inputs import find_inputs
+    from nt2c.report.live import LivePage
+
+    def find() -> list[Job]:
+        return plan_jobs(find_inputs(inputs), output, suffix)
+
+    started = time.perf_counter()
+    about = describe_run(model, options.settings, [device], stars=stars)
+    runner = Runner(model, options, device)
+    prepare_folders(output, [])
+    write_summary(summary_path(output), [], about, finished=False)
+    state = watch(
+        find,
+        output,
+        runner,
+        poll_s=poll_s,
+        idle_exit_s=idle_exit_s,
+        stop=stop,
+        on_result=on_result,
+        on_look=LivePage(output, poll_s).update,
+    )
+    summary = Summary(tuple(state.results.values()), time.perf_counter() - started)
+    write_summary(summary_path(output), summary.results, about, finished=True)
+    return summary

@@ -1,0 +1,165 @@
+"""The account of a run: always there, names what failed, and what failed can be done alone."""
+
+import errno
+import os
+
+import pytest
+
+from nt2c.cli import app
+from nt2c.core.errors import InputError, SettingsError
+from nt2c.inference import batch, reading
+from nt2c.inference.batch import denoise_files
+from nt2c.inference.settings import DenoiseSettings
+from nt2c.inference.summary import read_summary
+from nt2c.io.inputs import find_inputs
+from nt2c.io.micrographs import Micrograph
+from tests.inference.make import files, micrograph, noise
+from tests.io.make import write_mrc
+
+FP32 = DenoiseSettings(precision="fp32")
+
+
+@pytest.fixture
+def raw(tmp_path):
+    folder = tmp_path / "raw"
+    folder.mkdir()
+    for seed, name in enumerate("abc"):
+        micrograph(folder / f"{name}.mrc", seed)
+    return folder
+
+
+def run(raw, out, model, **options):
+    return denoise_files(find_inputs([raw]), out, model, FP32, device="cpu", **options)
+
+
+def test_summary_tells_what_became_of_each(tmp_path, raw, model):
+    (raw / "bad.mrc").write_bytes(b"")
+    out = tmp_path / "out"
+    summary = run(raw, out, model)
+    results, about = read_summary(out / "summary.json")
+    assert results == list(summary.results)
+    assert about["counts"] == summary.counts == {"done": 3, "failed": 1}
+    assert (about["finished"], about["stopped"], about["model"]) == (True, None, "tiny")
+    assert [r.message for r in results if r.status == "failed"] == [
+        f"{raw / 'bad.mrc'}: an empty file (0 bytes); copy or make it again"
+    ]
+
+
+def test_summary_is_there_from_the_start_and_after_a_bug(tmp_path, raw, model, monkeypatch):
+    def bug(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(model.network, "forward", bug)
+    with pytest.raises(ZeroDivisionError):
+        run(raw, tmp_path / "out", model)
+    results, about = read_summary(tmp_path / "out" / "summary.json")
+    assert not about["finished"]
+    assert [result.status for result in results] == ["left"] * 3
+    with pytest.raises(SettingsError, match="did not come to its end"):
+        run(raw, tmp_path / "out", model, retry_failed=True)
+
+
+def test_retry_failed_does_only_those(tmp_path, raw, model):
+    out = tmp_path / "out"
+    with pytest.raises(SettingsError, match=r"--retry-failed: .*summary\.json: cannot be read"):
+        run(raw, out, model, retry_failed=True)
+    write_mrc(raw / "b.mrc", noise() * float("nan"), 2.0)
+    run(raw, out, model)
+    (out / "a.mrc").unlink()  # an ordinary run would do this one again
+    micrograph(raw / "b.mrc")
+    again = run(raw, out, model, retry_failed=True)
+    assert [(r.input.name, r.status) for r in again.results] == [("b.mrc", "done")]
+    results, _ = read_summary(out / "summary.json")
+    assert [(r.input.name, r.status) for r in results] == [(f"{n}.mrc", "done") for n in "abc"]
+    assert run(raw, out, model, retry_failed=True).results == ()
+
+
+def test_what_is_no_summary_is_refused(tmp_path):
+    for text in ("", "[]", "{}", '{"format": 1}', '{"results": [{}], "format": 1}'):
+        (tmp_path / "summary.json").write_text(text)
+        with pytest.raises(InputError, match="not a summary"):
+            read_summary(tmp_path / "summary.json")
+
+
+def test_summary_that_cannot_be_written_is_told(tmp_path, raw, model_file, monkeypatch, capsys):
+    write = batch.write_summary
+
+    def full(path, results, about, *, finished):
+        if finished:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(path, results, about, finished=finished)
+
+    monkeypatch.setattr(batch, "write_summary", full)
+    line = ["denoise", str(raw), "-o", str(tmp_path / "out"), "--model", str(model_file)]
+    assert app.main([*line, "--device", "cpu"]) == 0
+    assert "summary.json: cannot be written (No space left on device)" in capsys.readouterr().err
+
+
+def during_read(monkeypatch, name, do):
+    """Let something happen to a file while it is read."""
+    read = Micrograph.read
+
+    def disturbed(self, section=0):
+        image = read(self, section)
+        if self.path.name == name:
+            do(self.path)
+        return image
+
+    monkeypatch.setattr(Micrograph, "read", disturbed)
+
+
+def grow(path):
+    with path.open("ab") as file:
+        file.write(b"more")
+
+
+@pytest.mark.parametrize("do", [grow, lambda path: path.unlink()], ids=["grows", "vanishes"])
+def test_input_that_changes_while_it_is_read(tmp_path, raw, model, monkeypatch, do):
+    during_read(monkeypatch, "b.mrc", do)
+    summary = run(raw, tmp_path / "out", model)
+    assert [result.status for result in summary.results] == ["done", "failed", "done"]
+    assert "b.mrc: changed while it was read" in summary.results[1].message
+    assert files(tmp_path / "out") == ["a.mrc", "c.mrc"]
+
+
+def test_input_that_the_disk_does_not_give(tmp_path, raw, model, monkeypatch):
+    def broken(path):
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    during_read(monkeypatch, "b.mrc", broken)
+    summary = run(raw, tmp_path / "out", model)
+    assert [result.status for result in summary.results] == ["done", "failed", "done"]
+    assert f"{raw / 'b.mrc'}: cannot be read" in summary.results[1].message
+    assert files(tmp_path / "out") == ["a.mrc", "c.mrc"]
+
+
+def test_unreadable_folder_is_named(tmp_path, model_file, monkeypatch, capsys):
+    folder = tmp_path / "locked"
+    folder.mkdir()
+
+    def locked(self):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+
+    monkeypatch.setattr(type(folder), "iterdir", locked)
+    line = ["denoise", str(folder), "-o", str(tmp_path / "out"), "--model", str(model_file)]
+    assert app.main([*line, "--device", "cpu"]) == 1
+    assert f"{folder}: this folder cannot be read (Permission denied)" in capsys.readouterr().err
+
+
+def test_error_of_reading_a_later_image_of_a_stack(tmp_path, raw, model, monkeypatch):
+    import numpy as np
+
+    write_mrc(raw / "b.mrc", np.stack([noise(seed=s) for s in range(3)]), 2.0)
+    read, seen = Micrograph.read, []
+
+    def disturbed(self, section=0):
+        seen.append(section)
+        if section == 1:
+            raise InputError("torn")
+        return read(self, section)
+
+    monkeypatch.setattr(reading.Micrograph, "read", disturbed)
+    summary = run(raw, tmp_path / "out", model)
+    assert [result.status for result in summary.results] == ["done", "failed", "done"]
+    assert summary.results[1].message == f"{raw / 'b.mrc'}: torn"
+    assert files(tmp_path / "out") == ["a.mrc", "c.mrc"]
