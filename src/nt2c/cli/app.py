@@ -69,9 +69,7 @@ def build_app(words: Sequence[str]) -> typer.Typer:
     for name, (place, summary) in COMMANDS.items():
         function = _load(place) if name == wanted else _root
         settings = {"ignore_unknown_options": name in PASSES_ON}
-        app.command(name, short_help=summary, context_settings=settings)(
-            _with_exit_codes(function)
-        )
+        app.command(name, short_help=summary, context_settings=settings)(_with_exit_codes(function))
     return app
 
 
