@@ -1,4 +1,4 @@
-"""`nt2c slurm --submit` on a real Slurm of two nodes on this machine, with tasks that are killed."""
+"""`nt2c slurm --submit` on a real Slurm of two nodes on this machine, whose tasks are killed."""
 
 import os
 import re

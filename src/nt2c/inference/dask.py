@@ -62,7 +62,7 @@ def denoise_on_dask(
     """
     from distributed import as_completed
 
-    whole = {
+    whole: dict[str, Any] = {
         "inputs": [replace(item, path=_absolute(item.path)) for item in inputs],
         "output_dir": _absolute(output_dir),
         "model": model,
