@@ -6,7 +6,15 @@ import torch
 from nt2c.core.errors import SettingsError
 from nt2c.inference import device as device_module
 from nt2c.inference import network as module
-from nt2c.inference.device import choose_device, free_memory_bytes, has_fast_bf16
+from nt2c.inference.device import (
+    choose_device,
+    free_memory_bytes,
+    has_fast_bf16,
+    is_out_of_memory,
+    resident_bytes,
+    set_threads,
+    usable_processors,
+)
 from nt2c.inference.network import bf16_deviation, run_network
 from tests.inference.make import random_model
 
@@ -71,14 +79,54 @@ def test_out_of_memory_in_the_smallest_tile_is_an_error(model, monkeypatch):
         run_network(model.network, image((199, 161)))
 
 
-def record_windows(network, monkeypatch, limit=1 << 20):
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 7 bytes"),
+    ],
+    ids=["python", "torch"],
+)
+def test_out_of_memory_on_the_cpu_means_smaller_tiles(model, monkeypatch, error):
+    whole = run_network(model.network, image((199, 161)))
+    sides = record_windows(model.network, monkeypatch, limit=200, error=error)
+    assert torch.equal(run_network(model.network, image((199, 161))), whole)
+    assert max(sides[0]) > 200
+    assert all(max(side) <= 200 for side in sides[-4:])
+
+
+def test_what_torch_says_when_memory_runs_out():
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(1 << 55, dtype=torch.uint8)
+    assert is_out_of_memory(caught.value)
+    assert not is_out_of_memory(RuntimeError("shapes differ"))
+
+
+def test_a_bug_does_not_mean_smaller_tiles(model, monkeypatch):
+    sides = record_windows(model.network, monkeypatch, limit=8, error=RuntimeError("a bug"))
+    with pytest.raises(RuntimeError, match="a bug"):
+        run_network(model.network, image((199, 161)))
+    assert len(sides) == 1
+
+
+def test_bound_on_memory_means_tiles_and_the_same_result(model, monkeypatch):
+    whole = run_network(model.network, image((199, 161)))
+    sides = record_windows(model.network, monkeypatch)
+    bound = resident_bytes() + 4_000_000
+    monkeypatch.setattr(device_module, "resident_bytes", lambda: bound - 4_000_000)
+    tiled = run_network(model.network, image((199, 161)), max_memory_bytes=bound)
+    assert len(sides) > 1
+    assert torch.equal(tiled, whole)
+
+
+def record_windows(network, monkeypatch, limit=1 << 20, error=None):
     """Note the sizes given to the network; run out of memory above `limit`."""
     sides, forward = [], network.forward
 
     def noted(batch):
         sides.append(tuple(batch.shape[-2:]))
         if max(sides[-1]) > limit:
-            raise torch.OutOfMemoryError("by the test")
+            raise error or torch.OutOfMemoryError("by the test")
         return forward(batch)
 
     monkeypatch.setattr(network, "forward", noted)
@@ -142,3 +190,39 @@ def test_memory_limit_of_a_job(tmp_path, monkeypatch, line, folder, names):
         device_module, "Path", lambda p: groups if p == "/proc/self/cgroup" else real(p)
     )
     assert free_memory_bytes(torch.device("cpu")) == 5000 - 3000 + 1200
+
+
+@pytest.mark.parametrize(
+    ("line", "folder", "contents"),
+    [
+        ("0::/job7", "job7", {"cpu.max": "150000 100000\n"}),
+        (
+            "3:cpu,cpuacct:/job7",
+            "cpu,cpuacct/job7",
+            {"cpu.cfs_quota_us": "150000\n", "cpu.cfs_period_us": "100000\n"},
+        ),
+    ],
+)
+def test_threads_within_the_share_of_a_job(tmp_path, monkeypatch, line, folder, contents):
+    (tmp_path / folder).mkdir(parents=True)
+    for name, text in contents.items():
+        (tmp_path / folder / name).write_text(text)
+    (tmp_path / "cpu.max").write_text("max 100000\n")
+    groups = tmp_path / "cgroup"
+    groups.write_text(f"{line}\n")
+    real = device_module.Path
+    monkeypatch.setattr(device_module, "_CGROUPS", tmp_path)
+    monkeypatch.setattr(
+        device_module, "Path", lambda p: groups if p == "/proc/self/cgroup" else real(p)
+    )
+    monkeypatch.setattr(device_module.os, "sched_getaffinity", lambda _: range(8))
+    assert usable_processors() == 2
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
+    chosen = []
+    monkeypatch.setattr(torch, "set_num_threads", chosen.append)
+    set_threads(None)
+    set_threads(5)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")  # torch has heard of it
+    set_threads(None)
+    assert chosen == [2, 5]

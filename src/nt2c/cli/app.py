@@ -6,6 +6,7 @@ Exit codes: 0 all done; 1 some inputs failed; 2 wrong usage or settings; 130 int
 import errno
 import functools
 import importlib
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
@@ -45,6 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments : sequence of str, optional
         What follows `nt2c`; that of the process when not given.
     """
+    # Threads that wait in a loop for each other take the processors from those they wait for; must
+    # be said before torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         build_app(words)(args=words, prog_name="nt2c")

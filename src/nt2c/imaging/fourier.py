@@ -6,8 +6,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-_LINES_AT_ONCE = 512
-
 
 def _resize_axis(image: Tensor, size: int, dim: int) -> Tensor:
     old = image.shape[dim]
@@ -47,20 +45,26 @@ def resize_mirrored(
     """Resample to `shape` as `resize` does, but continue the image by its mirror image.
 
     What lies beyond a border is then like what lies before it: no ringing where opposite borders
-    differ. In blocks of lines, so that little more than the result is held.
+    differ. In blocks of lines that fit into the cache, so that little more than the result is held.
     """
     for dim, across, size in ((-2, -1, shape[0]), (-1, -2, shape[1])):
         if image.shape[dim] != size:
-            image = torch.cat(
-                [
-                    _resize_axis(torch.cat([part, part.flip(dim)], dim), 2 * size, dim)
-                    .narrow(dim, 0, size)
-                    .clone()
-                    for part in image.split(_LINES_AT_ONCE, across)
-                ],
-                across,
-            )
+            whole = list(image.shape)
+            whole[dim] = size
+            result = image.new_empty(whole)
+            at_once = _lines_at_once(image.device, 2 * max(size, image.shape[dim]))
+            for part, place in zip(
+                image.split(at_once, across), result.split(at_once, across), strict=True
+            ):
+                mirrored = torch.cat([part, part.flip(dim)], dim)
+                place.copy_(_resize_axis(mirrored, 2 * size, dim).narrow(dim, 0, size))
+            image = result
     return image
+
+
+def _lines_at_once(device: torch.device, length: int) -> int:
+    """Lines of a block: on the CPU about a MiB, elsewhere many, since each call costs time."""
+    return max(1, (1 << 18 if device.type == "cpu" else 1 << 23) // length)
 
 
 def resampled_shape(

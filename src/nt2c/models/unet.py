@@ -39,7 +39,10 @@ class _Block(nn.Module):
         nn.init.zeros_(self.second.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.second(functional.silu(self.first(x)))
+        inner = self.first(x)
+        inner = functional.silu(inner, inplace=not inner.requires_grad)
+        result: Tensor = self.second(inner)
+        return result.add_(x)
 
 
 class UNet(nn.Module):
