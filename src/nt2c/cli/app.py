@@ -19,7 +19,7 @@ from nt2c.core.errors import Nt2cError, SettingsError
 COMMANDS = {
     "denoise": ("nt2c.cli.denoise:denoise", "Denoise micrographs with a model."),
     "slurm": ("nt2c.cli.slurm:slurm", "Denoise on a Slurm cluster."),
-    "merge": ("nt2c.cli.merge:merge", "Join the accounts of a run in parts."),
+    "merge": ("nt2c.cli.merge:merge", "Join the accounts of shards."),
     "simulate": ("nt2c.cli.simulate:simulate", "Simulate micrographs together with their truth."),
     "extract-noise": ("nt2c.cli.extract_noise:extract_noise", "Find windows without particles."),
     "train": ("nt2c.cli.train:train", "Train a model from a recipe."),
