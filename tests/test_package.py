@@ -13,7 +13,7 @@ import pytest
 import typer
 
 import nt2c
-from nt2c.cli.app import build_app
+from nt2c.cli.app import PASSES_ON, build_app
 
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = sorted(info.name for info in pkgutil.walk_packages(nt2c.__path__, prefix="nt2c."))
@@ -89,7 +89,8 @@ def _commands():
 def test_options_named_in_documents_exist(name):
     known = {
         option
-        for parameter in typer.main.get_command(build_app([name])).commands[name].params
+        for command in (name, "denoise" if name in PASSES_ON else name)
+        for parameter in typer.main.get_command(build_app([command])).commands[command].params
         for option in parameter.opts
     }
     for document, words in _commands():

@@ -18,7 +18,8 @@ from nt2c.core.errors import Nt2cError, SettingsError
 
 COMMANDS = {
     "denoise": ("nt2c.cli.denoise:denoise", "Denoise micrographs with a model."),
-    "merge": ("nt2c.cli.merge:merge", "Join the accounts of a run in parts."),
+    "slurm": ("nt2c.cli.slurm:slurm", "Denoise on a Slurm cluster."),
+    "merge": ("nt2c.cli.merge:merge", "Join the accounts of shards."),
     "simulate": ("nt2c.cli.simulate:simulate", "Simulate micrographs together with their truth."),
     "extract-noise": ("nt2c.cli.extract_noise:extract_noise", "Find windows without particles."),
     "train": ("nt2c.cli.train:train", "Train a model from a recipe."),
@@ -32,6 +33,9 @@ COMMANDS = {
     "demo": ("nt2c.cli.demo:demo", "Simulate, denoise and score a few micrographs; write a page."),
 }
 """Name of each command: where its function is, and its line in `nt2c --help`."""
+
+PASSES_ON = {"slurm"}
+"""Commands that hand options they do not know to another."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -68,7 +72,8 @@ def build_app(words: Sequence[str]) -> typer.Typer:
     wanted = next((word for word in words if not word.startswith("-")), None)
     for name, (place, summary) in COMMANDS.items():
         function = _load(place) if name == wanted else _root
-        app.command(name, short_help=summary)(_with_exit_codes(function))
+        settings = {"ignore_unknown_options": name in PASSES_ON}
+        app.command(name, short_help=summary, context_settings=settings)(_with_exit_codes(function))
     return app
 
 

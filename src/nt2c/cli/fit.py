@@ -1,5 +1,6 @@
 """The command `nt2c fit`: a model of one's own, from one's own micrographs."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_args
 
@@ -83,15 +84,19 @@ def fit(
     Finds particle-free windows, learns their noise, measures the contrast of the particles, and
     trains a denoiser on simulated particles of that contrast in that noise: DIR/model.safetensors.
     No movies, halves or truth are needed. The same command again does only what is missing, and
-    goes on where it was stopped.
+    goes on where it was stopped. Started by torchrun, several processes train together.
     """
     from nt2c.cli.watch import ConsoleWatch
     from nt2c.pipeline.fit import fit as fit_model
     from nt2c.pipeline.stages import locked
+    from nt2c.training.processes import join
 
     job = plan(inputs, output, recipe, pixel_size, structure, model, noise, mask, device, seed)
-    with locked(output), ConsoleWatch() as watch:
+    first = join(device).first
+    with locked(output) if first else nullcontext(), ConsoleWatch(quiet=not first) as watch:
         result = fit_model(job, watch)
+    if not first:
+        return 0
     typer.echo(f"\nmodel: {result.model}")
     typer.echo(f"use it: nt2c denoise {' '.join(inputs)} -o denoised --model {result.model}")
     return complain(result)

@@ -52,7 +52,8 @@ def run(
     """Fit a model to micrographs, denoise them with it, measure, and write a page.
 
     Does what `nt2c fit` does, then writes DIR/denoised, DIR/evaluation.json and DIR/report.html.
-    The same command again does only what is missing.
+    The same command again does only what is missing. For several processes that train together
+    start `nt2c fit` with torchrun first.
     """
     if independent is not None and not independent.is_dir():
         raise SettingsError(f"--independent {independent}: no such folder")

@@ -17,13 +17,15 @@ def train(
     """Train a denoiser on simulated micrographs.
 
     The checkpoint, log and validation pictures go to a folder beside the model; run the same
-    command again to continue an interrupted training.
+    command again to continue an interrupted training. Started by torchrun, several processes
+    train together.
     """
     from nt2c.cli.progress import progress_bar
     from nt2c.io.recipes import read_settings
     from nt2c.io.weights import write_weights
     from nt2c.report.figures import save_validation
     from nt2c.training.denoiser import train_denoiser
+    from nt2c.training.processes import join
     from nt2c.training.settings import Recipe
 
     check_training_device(device)
@@ -31,7 +33,8 @@ def train(
         raise SettingsError(f"{output}: a folder; give the name of a model file with --output")
     settings = read_settings(recipe, Recipe)
     folder = output.with_suffix(".training")
-    with progress_bar() as progress:
+    first = join(device).first
+    with progress_bar(disable=not first) as progress:
         bar = progress.add_task("training", total=settings.optimizer.steps)
         smooth = None
 
@@ -49,5 +52,7 @@ def train(
             ),
             on_step=show,
         )
+    if not first:
+        return
     write_weights(output, *model.to_tensors())
     typer.echo(f"model: {output}\nlog and pictures: {folder}")

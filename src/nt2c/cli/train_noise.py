@@ -62,11 +62,12 @@ def train_noise(
 
     A fifth of the windows is held out to judge it, beside a coloured Gaussian field. The wgan keeps
     its checkpoint and log in a folder beside the file; run the same command again to continue an
-    interrupted training.
+    interrupted training; started by torchrun, several processes train it together.
     """
     from nt2c.io.records import write_json
     from nt2c.noise.samplers import ColouredNoise
     from nt2c.pipeline.learning import judge_sampler
+    from nt2c.training.processes import join
     from nt2c.training.sampler_files import write_sampler
 
     check_training_device(device)
@@ -77,6 +78,8 @@ def train_noise(
     split = _read(windows, pixel_size, seed)
     folder = output.with_suffix(".training")
     sampler = _fit(kind, split.learn, steps, folder, device=device, seed=seed)
+    if not join(device).first:
+        return
     write_sampler(output, sampler)
     judged = {str(kind): judge_sampler(sampler, split, seed=seed, device=device)}
     if kind is not Kind.COLOURED:
@@ -150,13 +153,15 @@ def _fit(
 ) -> "NoiseSampler":
     from nt2c.cli.progress import progress_bar
     from nt2c.pipeline.learning import fit_sampler
+    from nt2c.training.processes import join
     from nt2c.training.synthesizer import SynthesizerSettings
 
     settings = SynthesizerSettings()
     if steps is not None:
         optimizer = settings.optimizer.model_copy(update={"steps": steps})
         settings = settings.model_copy(update={"optimizer": optimizer})
-    with progress_bar(disable=kind is not Kind.WGAN) as progress:
+    quiet = kind is not Kind.WGAN or not join(device).first
+    with progress_bar(disable=quiet) as progress:
         bar = progress.add_task("training", total=settings.optimizer.steps)
         return fit_sampler(
             kind.value,

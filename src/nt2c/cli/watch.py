@@ -16,10 +16,15 @@ _SMOOTHING = 0.98
 class ConsoleWatch:
     """Shows the stages on a terminal as bars; elsewhere as a line when each begins and ends,
     and one a minute.
+
+    Parameters
+    ----------
+    quiet : bool
+        Show nothing, since another process does.
     """
 
-    def __init__(self) -> None:
-        self._console = Console(soft_wrap=True, highlight=False, markup=False)
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._console = Console(soft_wrap=True, highlight=False, markup=False, quiet=quiet)
         self._bar = progress_bar(self._console, disable=not self._console.is_terminal)
         self._task: TaskID | None = None
         self._stage = ""

@@ -26,6 +26,7 @@ from nt2c.pipeline.job import FitJob, Watch
 from nt2c.pipeline.learning import SAMPLER, learn_noise
 from nt2c.pipeline.stages import Outcome, Stage, finished, run_stage
 from nt2c.pipeline.training import CONTRAST, MODEL, Earlier, find_contrast, train_final
+from nt2c.training.processes import Team, join
 
 RECORD = "fit.json"
 FIRST = "first"
@@ -49,7 +50,8 @@ Work = Callable[[Path], Mapping[str, Any]]
 def fit(job: FitJob, watch: Watch) -> FitResult:
     """Do the stages that are missing or changed, and leave `model.safetensors` in the folder.
 
-    The caller holds the lock of the folder (`stages.locked`).
+    The caller holds the lock of the folder (`stages.locked`). Processes that a launcher started
+    together, all of which see the folder, train together; the first one does all else.
 
     Raises
     ------
@@ -64,34 +66,43 @@ def fit(job: FitJob, watch: Watch) -> FitResult:
             "with --structure the model learns your particle, and may show it where there is none "
             "(reference bias): do not pick on its output alone"
         )
-    progress = _Progress(watch)
+    progress = _Progress(watch, join(job.device))
     final = job
     if job.recipe.first_steps:
         folder, recipe = job.folder / FIRST, job.recipe.first_round()
         found = _round(replace(job, folder=folder, recipe=recipe), progress, f"{FIRST} ")
         final = replace(job, coarse=load_model(found / MODEL))
     training = _round(final, progress)
-    model = job.folder / MODEL
-    with atomic_path(model) as temporary:
-        shutil.copyfile(training / MODEL, temporary)
-    record = _record(job, progress)
-    write_json(job.folder / RECORD, record)
+    model, record = job.folder / MODEL, _record(job, progress)
+    if progress.team.first:
+        with atomic_path(model) as temporary:
+            shutil.copyfile(training / MODEL, temporary)
+        write_json(job.folder / RECORD, record)
     return FitResult(model, record, tuple(progress.done[WINDOWS].record["failed"]))
 
 
 class _Progress:
     """Does stages, tells of them, and remembers what came out of each."""
 
-    def __init__(self, watch: Watch) -> None:
+    def __init__(self, watch: Watch, team: Team) -> None:
         self.watch = watch
+        self.team = team
         self.done: dict[str, Outcome] = {}
         self.said: dict[str, str] = {}
 
-    def do(self, name: str, stage: Stage, work: Work, total: int) -> Outcome:
-        """Do a stage unless it is done; `name` may have words before the kind of stage."""
-        if finished(stage) is None:
+    def do(
+        self, name: str, stage: Stage, work: Work, total: int, *, together: bool = False
+    ) -> Outcome:
+        """Do a stage unless it is done; `name` may have words before the kind of stage.
+
+        Where processes train together, all of them do the work that is done `together`, but what
+        counts is what the first one leaves.
+        """
+        if not self.team.lead(lambda: finished(stage)):
             self.watch.begin(name, total)
-        outcome = run_stage(stage, work)
+            if together and not self.team.first:
+                work(stage.folder)
+        outcome = self.team.lead(lambda: run_stage(stage, work))
         said = verdicts.SAY[name.split()[-1]](outcome.record)
         self.watch.verdict(name, said, outcome.seconds, reused=outcome.reused)
         for warning in outcome.record.get("warnings", ()):
@@ -120,6 +131,7 @@ def _round(job: FitJob, progress: _Progress, prefix: str = "") -> Path:
         _noise_stage(job, windows),
         lambda f: learn_noise(job, job.folder / WINDOWS, f, watch),
         recipe.synthesizer.optimizer.steps if recipe.noise == "wgan" else 1,
+        together=recipe.noise == "wgan",
     )
     earlier = Earlier(*(job.folder / name for name in (WINDOWS, NOISE, CONTRAST_STAGE)))
     progress.do(
@@ -127,6 +139,7 @@ def _round(job: FitJob, progress: _Progress, prefix: str = "") -> Path:
         _training_stage(job, [windows, noise, contrast]),
         lambda f: train_final(job, earlier, f, watch),
         recipe.optimizer.steps,
+        together=True,
     )
     return job.folder / TRAINING
 

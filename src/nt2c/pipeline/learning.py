@@ -17,6 +17,7 @@ from nt2c.pipeline.job import FitJob, Watch
 from nt2c.pipeline.settings import NoiseKind
 from nt2c.pipeline.window_files import load_windows, read_places
 from nt2c.training.denoiser import training_device
+from nt2c.training.processes import join
 from nt2c.training.sampler_files import write_sampler
 from nt2c.training.synthesizer import SynthesizerSettings, train_synthesizer
 
@@ -67,7 +68,8 @@ def split_windows(folder: Path) -> Split:
 def learn_noise(job: FitJob, windows: Path, folder: Path, watch: Watch) -> Mapping[str, Any]:
     """Fit the recipe's sampler, leave it in `folder` and return how like the noise it is.
 
-    A coloured Gaussian field is judged beside it.
+    A coloured Gaussian field is judged beside it. Processes that train together all fit; only the
+    first one leaves and returns something.
     """
     split, recipe = split_windows(windows), job.recipe
     sampler = fit_sampler(
@@ -79,6 +81,8 @@ def learn_noise(job: FitJob, windows: Path, folder: Path, watch: Watch) -> Mappi
         device=job.device,
         on_step=lambda step, loss: watch.advance(step),
     )
+    if not join(job.device).first:
+        return {}
     write_sampler(folder / SAMPLER, sampler)
 
     def judged(one: NoiseSampler) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from nt2c.simulation.bank import Species
 from nt2c.simulation.settings import SimulationSettings
 from nt2c.training.denoiser import train_denoiser, training_device
 from nt2c.training.loop import LOG
+from nt2c.training.processes import join
 from nt2c.training.sampler_files import load_sampler
 from nt2c.training.transfer import TransferSource, measure_contrast
 
@@ -72,7 +73,10 @@ def _rounded(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def train_final(job: FitJob, earlier: Earlier, folder: Path, watch: Watch) -> Mapping[str, Any]:
-    """Train the denoiser on transferred pairs; leave it and noisy examples of them in `folder`."""
+    """Train the denoiser on transferred pairs; leave it and noisy examples of them in `folder`.
+
+    Processes that train together all train; only the first one leaves and returns something.
+    """
     split = split_windows(earlier.windows)
     settings = job.recipe.denoiser(job.coarse.network.settings, job.coarse.pixel_size_a)
     source = _source(job, earlier)
@@ -86,6 +90,8 @@ def train_final(job: FitJob, earlier: Earlier, folder: Path, watch: Watch) -> Ma
         real=prepared_micrographs(earlier.windows),
         windows=split.judge,
     )
+    if not join(job.device).first:
+        return {}
     examples = torch.cat([source.fields(draw, 1).noisy[0] for draw in range(_EXAMPLE_COUNT)])
     np.save(folder / EXAMPLES, examples.half().cpu().numpy())
     write_weights(folder / MODEL, *model.to_tensors())

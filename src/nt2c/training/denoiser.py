@@ -15,6 +15,7 @@ from nt2c.models.unet import UNet
 from nt2c.training.digest import digest
 from nt2c.training.loop import Network, train
 from nt2c.training.pairs import Pairs, PairSource, Source
+from nt2c.training.processes import ALONE, Team, join
 from nt2c.training.recorrupted import RealCrops
 from nt2c.training.settings import Recipe
 
@@ -38,6 +39,8 @@ class DenoisingTask:
         Recorrupted real micrographs, as `recipe.recorrupted` weighs them.
     windows : Tensor, optional
         Held-out particle-free windows of real micrographs (n, s, s).
+    team : Team
+        Processes that share the batches.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class DenoisingTask:
         source: Source | None = None,
         real: RealCrops | None = None,
         windows: Tensor | None = None,
+        team: Team = ALONE,
     ) -> None:
         self._recipe = recipe
         self._source: Source = source or PairSource(
@@ -56,6 +60,7 @@ class DenoisingTask:
         )
         self._picture = picture
         self._real = real
+        self._team = team
         self._windows = None if windows is None else windows.to(device)
         self._stride = 2 ** len(recipe.network.widths)
         self._held_out: tuple[Pairs, Pairs] | None = None
@@ -66,11 +71,12 @@ class DenoisingTask:
         Faint crops count as much as strong ones, and empty ones most. The squared error of
         recorrupted real crops is added with its weight.
         """
-        pairs = self._source.batch(step)
+        pairs = self._source.batch(step, self._team)
         if self._real is None:
             output = network(pairs.noisy.contiguous(memory_format=torch.channels_last))
             return self._relative_error(output, pairs.clean)
-        real = self._real.batch(step)
+        whole = self._real.batch(step)
+        real = Pairs(self._team.share(whole.noisy), self._team.share(whole.clean))
         both = torch.cat([pairs.noisy, real.noisy])
         output = network(both.contiguous(memory_format=torch.channels_last))
         own, other = output.split([len(pairs.noisy), len(real.noisy)])
@@ -141,6 +147,8 @@ def train_denoiser(
 ) -> DenoiserModel:
     """Train the denoiser of a recipe; state is kept in `folder`, from where it resumes.
 
+    Processes started together by a launcher such as torchrun share the work.
+
     Parameters
     ----------
     recipe : Recipe
@@ -166,17 +174,28 @@ def train_denoiser(
     Raises
     ------
     SettingsError
-        The model to start from has another network or pixel size, the folder holds another run, or
-        the device is not there.
+        The model to start from has another network or pixel size, the folder holds another run,
+        the device is not there, or a batch cannot be shared by the processes.
     InputError
         No real micrograph is as large as a crop.
     """
+    team = join(device)
+    team.check_batch("pairs.batch", recipe.pairs.batch)
     where = training_device(device)
     crops = None
     if recipe.recorrupted.weight and real:
+        team.check_batch("recorrupted.batch", recipe.recorrupted.batch)
         crops = RealCrops(real, recipe.pairs.crop_px, recipe.recorrupted, recipe.seed, where)
     network = _first_network(recipe, start)
-    task = DenoisingTask(recipe, where, picture, source=source, real=crops, windows=windows)
+    task = DenoisingTask(
+        recipe,
+        where,
+        picture if team.first else None,
+        source=source,
+        real=crops,
+        windows=windows,
+        team=team,
+    )
     given = dict(source.describe()) if source else {}
     if start is not None:
         given["start"] = digest(start.network.state_dict().values())

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from nt2c.core.errors import SettingsError
 from nt2c.io.records import append_record, read_records
 from nt2c.io.weights import read_weights, write_weights
+from nt2c.training.processes import Team, join
 from nt2c.training.settings import OptimizerSettings
 
 Network = Callable[[Tensor], Tensor]
@@ -111,6 +112,9 @@ def train(
 ) -> nn.Module:
     """Train `network` and return the average of its weights over time, in evaluation mode.
 
+    Where a launcher has started several processes, each trains on its share of a batch, which the
+    task takes, and all return the same. The first one writes the files.
+
     Parameters
     ----------
     network : nn.Module
@@ -139,9 +143,10 @@ def train(
 
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise SettingsError(f"--device {device}: no such accelerator here; use --device cpu")
+    team = join(device)
     accelerator = Accelerator(cpu=device == "cpu")
-    if accelerator.num_processes > 1:  # the batches of a step would be the same in each
-        raise SettingsError("training runs in one process; start it without a launcher")
+    if accelerator.num_processes != team.count:  # each would train on the same batches
+        raise SettingsError("training: this launcher is not known; start with torchrun")
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(
         network.parameters(),
@@ -154,8 +159,7 @@ def train(
     average = torch.optim.swa_utils.AveragedModel(
         plain, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(settings.ema_decay)
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    done = _resume(folder, fingerprint, plain, average, optimizer, task)
+    done = _resume(folder, fingerprint, plain, average, optimizer, task, team)
 
     def forward(image: Tensor) -> Tensor:
         # The network alone runs in mixed precision: batches are made in float32.
@@ -174,15 +178,15 @@ def train(
         optimizer.step()
         optimizer.zero_grad()
         average.update_parameters(plain)
-        losses.append(float(loss.detach()))
+        losses.append(float(team.mean(loss.detach())))
         now, last = step + 1, step + 1 == settings.steps
         if on_step:
             on_step(now, losses[-1])
-        if not accelerator.is_main_process:
-            continue
         record: dict[str, Any] = {}
         if now % settings.validate_every == 0 or last:
             record = dict(task.validate(average.module, now))
+        if not team.first:
+            continue
         if record or now % settings.log_every == 0:
             rate = (now - done) / (time.monotonic() - started)
             append_record(
@@ -204,23 +208,36 @@ def _resume(
     average: nn.Module,
     optimizer: torch.optim.Optimizer,
     task: Task,
+    team: Team,
 ) -> int:
     """Load the checkpoint of `folder`, if any, and return the number of steps done."""
+    stored = team.lead(lambda: _stored_run(folder, fingerprint))
+    if stored is None:
+        return 0
+    tensors, done = stored
+    _unpack(tensors, network, average, optimizer, task)
+    return done
+
+
+def _stored_run(
+    folder: Path, fingerprint: Mapping[str, Any]
+) -> tuple[dict[str, Tensor], int] | None:
+    """Read the checkpoint of `folder`, which is made when missing, and cut the log to match."""
+    folder.mkdir(parents=True, exist_ok=True)
     if not (folder / CHECKPOINT).exists():
         if (folder / LOG).exists():
             (folder / LOG).unlink()
-        return 0
+        return None
     tensors, metadata = read_weights(folder / CHECKPOINT)
     if metadata["run"] != dict(fingerprint):
         raise SettingsError(
             f"{folder}: holds a training run with other settings; choose another folder, or "
             "delete it to start again"
         )
-    _unpack(tensors, network, average, optimizer, task)
     done = int(metadata["step"])
     if (folder / LOG).exists():
         kept = [r for r in read_records(folder / LOG) if r["step"] <= done]
         (folder / LOG).unlink()
         for record in kept:
             append_record(folder / LOG, record)
-    return done
+    return tensors, done

@@ -13,6 +13,7 @@ from nt2c.simulation.bank import Species, procedural_bank
 from nt2c.simulation.micrograph import SimulatedBatch, simulate
 from nt2c.simulation.settings import SimulationSettings
 from nt2c.training.digest import digest
+from nt2c.training.processes import ALONE, Team
 from nt2c.training.settings import PairSettings
 
 
@@ -27,8 +28,8 @@ class Pairs:
 class Source(Protocol):
     """Where a denoiser's pairs come from. What it gives depends on its seed and the step alone."""
 
-    def batch(self, step: int) -> Pairs:
-        """Return the crops of a step."""
+    def batch(self, step: int, team: Team = ALONE) -> Pairs:
+        """Return the crops of a step; where processes train together, the share of this one."""
 
     def held_out(self, count: int, stride: int) -> tuple[Pairs, Pairs]:
         """Fields never trained on: `count` with particles and `count` with nothing but noise.
@@ -97,20 +98,24 @@ class CropPool:
         self._role = role
         self._fields: dict[int, Pairs] = {}
 
-    def batch(self, step: int) -> Pairs:
-        """Return the crops of a step: each from a random field of a pool that moves on."""
+    def batch(self, step: int, team: Team = ALONE) -> Pairs:
+        """Return the crops of a step: each from a random field of a pool that moves on.
+
+        Processes that train together make the fields by turns, have them all, and take their
+        shares of the crops.
+        """
         settings, size = self._settings, self._settings.crop_px
         first = step // settings.steps_per_fields
         wanted = range(first, first + -(-settings.pool // settings.fields))
         self._fields = {n: f for n, f in self._fields.items() if n >= first}
         for n in wanted:
             if n not in self._fields:
-                self._fields[n] = self._make(n)
-        pool = list(self._fields.values())
+                self._fields |= self._made_together(n, team)
+        pool = [self._fields[n] for n in wanted]
         generator = stream(self._seed, f"{self._role} crops", step)
-        draws = torch.rand(settings.batch, 6, generator=generator).tolist()
+        draws = torch.rand(settings.batch, 6, generator=generator)
         noisy, clean = [], []
-        for which, item, y, x, flip, turn in draws:
+        for which, item, y, x, flip, turn in team.share(draws).tolist():
             field = pool[int(which * len(pool))]
             i = int(item * settings.fields)
             pair = random_crop(
@@ -119,6 +124,14 @@ class CropPool:
             noisy.append(pair[0])
             clean.append(pair[1])
         return Pairs(torch.stack(noisy), torch.stack(clean))
+
+    def _made_together(self, first: int, team: Team) -> dict[int, Pairs]:
+        """Return field `first` and those after it, as many as there are processes to make one."""
+        own = self._make(first + team.rank)
+        if team.count == 1:
+            return {first: own}
+        made = team.gather(torch.stack([own.noisy, own.clean])[None])
+        return {first + i: Pairs(*pair) for i, pair in enumerate(made.unbind())}
 
 
 def random_crop(image: Tensor, size: int, draws: tuple[float, float, float, float]) -> Tensor:
@@ -200,9 +213,9 @@ class PairSource:
         """Simulate and scale the `count` whole fields of a draw."""
         return scaled_pairs(self.simulated(draw, count), self._simulation.pixel_size_a)
 
-    def batch(self, step: int) -> Pairs:
-        """Return the crops of a step."""
-        return self._pool.batch(step)
+    def batch(self, step: int, team: Team = ALONE) -> Pairs:
+        """Return the crops of a step, or the team's share of them that falls to this process."""
+        return self._pool.batch(step, team)
 
     def held_out(self, count: int, stride: int) -> tuple[Pairs, Pairs]:
         """Fields with particles, and fields without anything but ice."""

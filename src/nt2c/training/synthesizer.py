@@ -15,6 +15,7 @@ from nt2c.noise.samplers import standardised
 from nt2c.noise.spectra import fit_covariance
 from nt2c.training.denoiser import training_device
 from nt2c.training.loop import train
+from nt2c.training.processes import join
 from nt2c.training.synthesizer_fidelity import correction_kernel, make_fields
 from nt2c.training.synthesizer_task import SynthesisTask, SynthesizerSettings, initial_seed
 
@@ -34,6 +35,8 @@ def train_synthesizer(
     on_step: Callable[[int, float], None] | None = None,
 ) -> NoiseSynthesizer:
     """Train a noise synthesizer; state is kept in `folder`, from where it resumes.
+
+    Processes started together by a launcher such as torchrun share the batches.
 
     Parameters
     ----------
@@ -61,7 +64,8 @@ def train_synthesizer(
     InputError
         The windows are too few or not noise, or the critic diverged.
     SettingsError
-        The folder holds another run, or the device is not there.
+        The folder holds another run, the device is not there, or the batch cannot be shared by
+        the processes.
     """
     if len(windows) < settings.least_windows:
         raise InputError(
@@ -69,6 +73,8 @@ def train_synthesizer(
             f"{settings.least_windows} are needed; extract more or smaller ones, or use the "
             "coloured or bootstrap sampler"
         )
+    team = join(device)
+    team.check_batch("synthesizer.batch", settings.batch)
     where = training_device(device)
     windows = standardised(windows).to(where)
     order = torch.randperm(len(windows), generator=stream(seed, "held out"))
@@ -77,7 +83,7 @@ def train_synthesizer(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(initial_seed(seed, "generator weights"))
         network = Generator(settings.generator, covariance, windows.shape[-1]).to(where)
-    task = SynthesisTask(network, windows[learn], windows[judge], settings, seed)
+    task = SynthesisTask(network, windows[learn], windows[judge], settings, seed, team)
     gaussian = task.validate(network, 0)
     network.stir(settings.stir)
     fingerprint: dict[str, Any] = {"seed": seed, **settings.model_dump(mode="json")}

@@ -22,6 +22,7 @@ from nt2c.training.loop import (
     part_of,
     with_prefix,
 )
+from nt2c.training.processes import ALONE, Team
 from nt2c.training.settings import Decay, OptimizerSettings
 from nt2c.training.synthesizer_fidelity import (
     corrected_windows,
@@ -86,6 +87,19 @@ def gradient_penalty(critic: nn.Module, real: Tensor, made: Tensor, share: Tenso
         return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
 
 
+class Judgement(nn.Module):
+    """What a critic learns from, in one call, so that processes can average its gradients."""
+
+    def __init__(self, critic: nn.Module) -> None:
+        super().__init__()
+        self.critic = critic
+
+    def forward(self, real: Tensor, made: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
+        """Return how much higher real samples score than made ones, and the gradient penalty."""
+        distance = self.critic(real).mean() - self.critic(made).mean()
+        return distance, gradient_penalty(self.critic, real, made, share)
+
+
 @dataclass(frozen=True)
 class Best:
     """The generator that did best in validation: when, its figures and its weights."""
@@ -108,6 +122,8 @@ class SynthesisTask:
         How it is trained.
     seed : int
         Of all draws.
+    team : Team
+        Processes that share the batches. Each draws the numbers of the whole batch.
     """
 
     def __init__(
@@ -117,9 +133,10 @@ class SynthesisTask:
         held_out: Float[Tensor, "m s s"],
         settings: SynthesizerSettings,
         seed: int,
+        team: Team = ALONE,
     ) -> None:
         self._generator, self._windows, self._held_out = generator, windows, held_out
-        self._settings, self._seed = settings, seed
+        self._settings, self._seed, self._team = settings, seed, team
         self.power = power_spectra(windows).mean(0)
         self._device = windows.device
         self._crop = min(settings.crop_px, windows.shape[-1]) // 2 * 2
@@ -131,26 +148,28 @@ class SynthesisTask:
         self._optimizer = torch.optim.Adam(
             self._critic.parameters(), betas=settings.optimizer.betas
         )
+        self._judgement = team.wrap(Judgement(self._critic))
         self.best: Best | None = None
         self._figures: dict[str, float] = {}
 
     def loss(self, network: Network, step: int) -> Tensor:
         """Train the critic for this step, then return minus its score of new noise."""
-        settings = self._settings
+        settings, share = self._settings, self._team.share
         for group in self._optimizer.param_groups:
             group["lr"] = settings.critic_rate * learning_rate(settings.optimizer, step)
         random = stream(self._seed, "synthesizer", step, self._device)
         pool = 2 * settings.batch
+        maps = self._generator.draw_windows(pool, self._crop, random)
         with torch.no_grad():
-            made = network(self._generator.draw_windows(pool, self._crop, random))
+            made = self._team.gather(network(share(maps)))
         for _ in range(settings.critic_steps):
             chosen = torch.randperm(pool, generator=random, device=self._device)
             self._train_critic(self._real(random), made[chosen[: settings.batch]], random)
         self._critic.requires_grad_(False)
         maps = self._generator.draw_windows(settings.batch, self._crop, random)
-        score = self._critic(network(maps)).mean()
+        score = self._critic(network(share(maps))).mean()
         self._critic.requires_grad_(True)
-        if not abs(float(score.detach())) < _STEEPEST:
+        if not abs(float(self._team.mean(score.detach()))) < _STEEPEST:
             raise InputError(
                 f"noise synthesizer: the critic diverged at step {step}; lower "
                 "optimizer.learning_rate, or extract windows anew without outliers"
@@ -158,15 +177,15 @@ class SynthesisTask:
         return -score
 
     def _train_critic(self, real: Tensor, made: Tensor, random: torch.Generator) -> None:
-        share = torch.rand(len(real), generator=random, device=self._device)
-        distance = self._critic(real).mean() - self._critic(made).mean()
-        penalty = gradient_penalty(self._critic, real, made, share)
+        between = torch.rand(len(real), generator=random, device=self._device)
+        real, made, between = map(self._team.share, (real, made, between))
+        distance, penalty = self._judgement(real, made, between)
         self._optimizer.zero_grad()
         (self._settings.penalty * penalty - distance).backward()
         self._optimizer.step()
         self._figures = {
-            "critic_distance": float(distance.detach()),
-            "gradient_penalty": float(penalty.detach()),
+            "critic_distance": float(self._team.mean(distance.detach())),
+            "gradient_penalty": float(self._team.mean(penalty.detach())),
         }
 
     def _real(self, random: torch.Generator) -> Tensor:

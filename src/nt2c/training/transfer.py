@@ -28,6 +28,7 @@ from nt2c.training.pairs import (
     scaled_pairs,
     scaled_truth,
 )
+from nt2c.training.processes import ALONE, Team
 from nt2c.training.settings import PairSettings
 
 
@@ -190,9 +191,9 @@ class TransferSource:
         gain = self._contrast.gain * torch.exp(self._settings.gain_spread * deviates[1])
         return k1.to(self._device), gain.to(self._device)
 
-    def batch(self, step: int) -> Pairs:
-        """Return the crops of a step."""
-        return self._pool.batch(step)
+    def batch(self, step: int, team: Team = ALONE) -> Pairs:
+        """Return the crops of a step, or the team's share of them that falls to this process."""
+        return self._pool.batch(step, team)
 
     def held_out(self, count: int, stride: int) -> tuple[Pairs, Pairs]:
         """Transferred fields with particles, and fields of the sampler's noise alone."""

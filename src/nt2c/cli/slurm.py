@@ -1,0 +1,109 @@
+"""The command `nt2c slurm`: `nt2c denoise` as jobs of a Slurm cluster."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from nt2c.core.errors import SettingsError
+
+_OWN = {
+    "shard": "--shards says how many there are",
+    "json": "nt2c merge writes summary.json",
+    "overwrite": "a task that is started again would do again what it has done; remove the results",
+    "live": "a live run is one process; start nt2c denoise --live instead",
+}
+"""Options of denoise that the jobs cannot have, and why."""
+
+
+def slurm(
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="INPUT... -o DIR [OPTIONS OF DENOISE]...", help="As for nt2c denoise."
+        ),
+    ],
+    shards: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Tasks that share the micrographs.")
+    ],
+    submit: Annotated[
+        bool, typer.Option("--submit", help="Submit the jobs instead of printing the script.")
+    ] = False,
+    partition: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Partition (queue) of the jobs.")
+    ] = None,
+    account: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Account to be charged.")
+    ] = None,
+    time: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HH:MM:SS", help="Limit of a task; what is left then is queued again."
+        ),
+    ] = None,
+    gpus: Annotated[
+        int, typer.Option(min=0, help="GPUs of a task; more than one with --device cuda:all.")
+    ] = 0,
+    cpus: Annotated[int, typer.Option(min=1, help="CPUs of a task.")] = 1,
+    mem: Annotated[str | None, typer.Option(metavar="SIZE", help="Memory of a task: 8G.")] = None,
+    sbatch: Annotated[
+        list[str] | None,
+        typer.Option(metavar="OPTION", help="Another option of sbatch for the tasks; repeat."),
+    ] = None,
+) -> int:
+    """Denoise on a Slurm cluster: print, or submit, an array of shards and a job that merges.
+
+    Takes what nt2c denoise takes. Each task finishes the micrograph in hand when its time is
+    nearly up and goes back to the queue; one that is killed is started again. At the end nt2c
+    merge says what is done and what failed: DIR/slurm/merge.log. Review the script, then run it
+    with bash.
+    """
+    from nt2c.inference.slurm import SlurmJob
+
+    job = SlurmJob(
+        # -P: no module of the folder where the jobs run
+        program=[sys.executable, "-P", "-m", "nt2c"],
+        arguments=words,
+        folder=Path.cwd(),
+        output=Path(os.path.abspath(_checked(words)["output"])),
+        shards=shards,
+        both=_options(partition=partition, account=account),
+        each=[
+            *_options(time=time, gres=f"gpu:{gpus}" if gpus else None),
+            *_options(cpus_per_task=cpus, mem=mem),
+            *(sbatch or ()),
+        ],
+    )
+    if not submit:
+        typer.echo(job.script(), nl=False)
+        return 0
+    if shutil.which("sbatch") is None:
+        raise SettingsError("--submit: no sbatch here; run this on a node of a Slurm cluster")
+    return subprocess.run(["bash"], input=job.script(), text=True, check=False).returncode
+
+
+def _checked(words: list[str]) -> dict[str, Any]:
+    """Return the options of denoise in `words`; refuse now what its tasks would refuse later."""
+    from nt2c.cli.app import build_app
+    from nt2c.inference.denoiser import load_model
+    from nt2c.io.inputs import find_inputs
+
+    group: Any = typer.main.get_command(build_app(["denoise"]))
+    command = group.commands["denoise"]
+    given: dict[str, Any] = command.make_context("nt2c denoise", list(words)).params
+    defaults = {option.name: option.default for option in command.params}
+    for name, why in _OWN.items():
+        if name in given and given[name] != defaults[name]:
+            raise SettingsError(f"--{name}: not with nt2c slurm: {why}")
+    find_inputs(given["inputs"])
+    load_model(given["model"])
+    return given
+
+
+def _options(**values: str | int | None) -> list[str]:
+    """Options of sbatch, of those values that are given."""
+    return [f"--{k.replace('_', '-')}={v}" for k, v in values.items() if v is not None]

@@ -1,0 +1,93 @@
+"""The same runner on a cluster of dask.distributed: parts of a batch as its tasks.
+
+Dask gives the parts of a worker that dies to another one, which skips what is done. For clusters
+that come and go, and for programs that use dask already; `nt2c slurm` needs no such program.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from nt2c.inference.batch import denoise_files
+from nt2c.inference.merge import Merged, merge_summaries
+from nt2c.inference.plan import Shard
+from nt2c.inference.settings import DenoiseSettings
+from nt2c.inference.summary import FileResult, Summary
+from nt2c.io.inputs import MicrographInput
+from nt2c.models.denoiser import DenoiserModel
+
+
+def denoise_on_dask(
+    client: Any,
+    inputs: Sequence[MicrographInput],
+    output_dir: Path | str,
+    model: DenoiserModel,
+    settings: DenoiseSettings | None = None,
+    *,
+    parts: int = 32,
+    device: str = "auto",
+    suffix: str = "",
+    stars: Sequence[Path] = (),
+    on_result: Callable[[FileResult], None] | None = None,
+) -> Merged:
+    """Denoise micrographs with the workers of a cluster, and join what they say.
+
+    All workers must see the files by the same absolute paths. A worker should run one task at a
+    time (`threads_per_worker=1`, `cores=1`), on a GPU of its own if there are some.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        Of a LocalCluster, a SLURMCluster or any other.
+    inputs : sequence of MicrographInput
+        From `find_inputs`.
+    output_dir, model, settings, device, suffix, stars
+        As for `denoise_files`.
+    parts : int
+        Tasks that the micrographs are dealt out to: some for each worker.
+    on_result : callable, optional
+        Called with each result when its part is done.
+
+    Returns
+    -------
+    Merged
+        As `nt2c merge` gives it.
+
+    Raises
+    ------
+    SettingsError
+        As `denoise_files` does.
+    """
+    from distributed import as_completed
+
+    whole: dict[str, Any] = {
+        "inputs": [replace(item, path=_absolute(item.path)) for item in inputs],
+        "output_dir": _absolute(output_dir),
+        "model": model,
+        "settings": settings,
+        "device": device,
+        "suffix": suffix,
+        "stars": [_absolute(star) for star in stars],
+    }
+    shared = client.submit(_given, whole, pure=False)  # scattered data can die with a worker
+    shards = (Shard(index, parts) for index in range(1, parts + 1))
+    tasks = [client.submit(_denoise_part, shared, shard, pure=False) for shard in shards]
+    for task in as_completed(tasks):
+        for result in task.result().results:
+            if on_result:
+                on_result(result)
+    return merge_summaries(whole["output_dir"])
+
+
+def _given(whole: dict[str, Any]) -> dict[str, Any]:
+    return whole
+
+
+def _denoise_part(whole: dict[str, Any], shard: Shard) -> Summary:
+    return denoise_files(**whole, shard=shard)
+
+
+def _absolute(path: Path | str) -> Path:
+    return Path(os.path.abspath(path))
