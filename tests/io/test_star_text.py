@@ -32,7 +32,7 @@ Mic/c.mrc            1 -0       plain
 
 data_general
 _rlnThing   1.50
-"""  # noqa: W291
+"""  # noqa: W291, W293
 
 
 def _star(tmp_path, text=TEXT):

@@ -24,6 +24,7 @@ COMMANDS = {
     "run": ("nt2c.cli.run:run", "Fit a model, denoise with it, measure, write a page."),
     "train-noise": ("nt2c.cli.train_noise:train_noise", "Learn the noise of micrographs."),
     "sample-noise": ("nt2c.cli.sample_noise:sample_noise", "Draw noise from a sampler."),
+    "relion": ("nt2c.cli.relion:relion", "Denoise or fit as an external job of RELION."),
     "evaluate": ("nt2c.cli.evaluate:evaluate", "Measure how good denoised micrographs are."),
     "models": ("nt2c.cli.models:models", "List the bundled models."),
     "info": ("nt2c.cli.models:info", "Show what a model file holds and was trained on."),
@@ -63,7 +64,8 @@ def build_app(words: Sequence[str]) -> typer.Typer:
     wanted = next((word for word in words if not word.startswith("-")), None)
     for name, (place, summary) in COMMANDS.items():
         function = _load(place) if name == wanted else _root
-        app.command(name, short_help=summary)(_with_exit_codes(function))
+        options = _relion_options() if name == wanted == "relion" else {}
+        app.command(name, short_help=summary, **options)(_with_exit_codes(function))
     return app
 
 
@@ -71,6 +73,12 @@ def _load(place: str) -> Callable[..., Any]:
     module, _, function = place.partition(":")
     loaded: Callable[..., Any] = getattr(importlib.import_module(module), function)
     return loaded
+
+
+def _relion_options() -> dict[str, Any]:
+    from nt2c.cli.relion_words import RelionCommand
+
+    return {"cls": RelionCommand}
 
 
 def _with_exit_codes(function: Callable[..., Any]) -> Callable[..., None]:
