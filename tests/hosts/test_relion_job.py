@@ -44,6 +44,8 @@ def done(made, monkeypatch):
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
+    """A small project; its jobs write no logfile.pdf, which takes a second."""
+    monkeypatch.setattr("nt2c.report.logfile.write_logfile", lambda path, *_: path.touch())
     monkeypatch.chdir(tmp_path)
     return make_project(tmp_path, 5)
 
