@@ -2,6 +2,7 @@
 
 Files keep their format and everything in them but positions, box sizes and names of micrographs.
 RELION and topaz give centres; EMAN and crYOLO the first corner of a box; all count pixels from 0.
+RELION cuts the fraction off a position when it extracts, so scaled ones are rounded before.
 """
 
 import re
@@ -112,21 +113,26 @@ def _coordinates(table: StarTable, target: Target, output: Path) -> int:
 
 
 def _scaled(
-    table: StarTable, targets: Sequence[Target], x: Sequence[str] = (X,), y: Sequence[str] = (Y,)
+    table: StarTable,
+    targets: Sequence[Target],
+    x: Sequence[str] = (X,),
+    y: Sequence[str] = (Y,),
+    digits: int = 0,
 ) -> dict[str, list[str]]:
     """Return the columns of positions and lengths along x and y at the scale of the targets."""
     scaled = {}
     for labels, axis in ((x, "scale_x"), (y, "scale_y")):
         for label in set(labels) & set(table.labels):
             scaled[label] = [
-                _times(text, getattr(target, axis), table.file.path)
+                _times(text, getattr(target, axis), digits, table.file.path)
                 for text, target in zip(table.column(label), targets, strict=True)
             ]
     return scaled
 
 
-def _times(text: str, scale: float, path: Path) -> str:
-    return text if scale == 1 or text == "<NA>" else f"{_number(text, path) * scale:.6f}"
+def _times(text: str, scale: float, digits: int, path: Path) -> str:
+    unchanged = scale == 1 or text == "<NA>"
+    return text if unchanged else f"{_number(text, path) * scale:.{digits}f}"
 
 
 def _cbox(path: Path, targets: Targets, output: Path) -> int:
@@ -137,7 +143,7 @@ def _cbox(path: Path, targets: Targets, output: Path) -> int:
     along_x = ("CoordinateX", "Width", "EstWidth")
     along_y = ("CoordinateY", "Height", "EstHeight")
     write_star_text(
-        _named(output, found[0]), table.replaced(_scaled(table, found, along_x, along_y))
+        _named(output, found[0]), table.replaced(_scaled(table, found, along_x, along_y, digits=3))
     )
     return len(found)
 
