@@ -25,6 +25,7 @@ COMMANDS = {
     "train-noise": ("nt2c.cli.train_noise:train_noise", "Learn the noise of micrographs."),
     "sample-noise": ("nt2c.cli.sample_noise:sample_noise", "Draw noise from a sampler."),
     "relion": ("nt2c.cli.relion:relion", "Denoise or fit as an external job of RELION."),
+    "cryosparc": ("nt2c.cli.cryosparc:cryosparc", "Denoise exposures of CryoSPARC."),
     "picks-to-raw": ("nt2c.cli.picks:picks_to_raw", "Make picks fit the raw micrographs."),
     "evaluate": ("nt2c.cli.evaluate:evaluate", "Measure how good denoised micrographs are."),
     "models": ("nt2c.cli.models:models", "List the bundled models."),

@@ -26,7 +26,7 @@ def read_cs(path: Path | str) -> Table:
             table = np.load(file, allow_pickle=False)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from None
-    except ValueError as error:
+    except (ValueError, EOFError) as error:
         raise InputError(
             f"{path}: not a .cs dataset in NumPy format ({error}); save it with "
             "cryosparc.dataset.Dataset.save"
