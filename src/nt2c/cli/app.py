@@ -27,6 +27,7 @@ COMMANDS = {
     "relion": ("nt2c.cli.relion:relion", "Denoise or fit as an external job of RELION."),
     "cryosparc": ("nt2c.cli.cryosparc:cryosparc", "Denoise exposures of CryoSPARC."),
     "picks-to-raw": ("nt2c.cli.picks:picks_to_raw", "Make picks fit the raw micrographs."),
+    "sum-frames": ("nt2c.cli.sum_frames:sum_frames", "Sum movies whose frames are aligned."),
     "evaluate": ("nt2c.cli.evaluate:evaluate", "Measure how good denoised micrographs are."),
     "models": ("nt2c.cli.models:models", "List the bundled models."),
     "info": ("nt2c.cli.models:info", "Show what a model file holds and was trained on."),
