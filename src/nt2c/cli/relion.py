@@ -12,6 +12,7 @@ from nt2c.core.errors import InputError, SettingsError
 from nt2c.hosts.relion import (
     LOGFILE,
     denoise_listed,
+    is_there,
     relion_job,
     write_lists,
     write_nodes,
@@ -138,8 +139,9 @@ def _denoise(
     poll()
     write_lists(star, folder, results)
     failed = [result for result in results if result.status == "failed"]
+    there = sum(map(is_there, results))
     lines = [
-        f"{len(results) - len(failed)} micrographs of {star} are denoised, {len(failed)} failed",
+        f"{there} micrographs of {star} are denoised, {len(failed)} failed",
         f"model {model} on {where}",
         "",
         EXTRACT_FROM_RAW,
@@ -158,7 +160,7 @@ def _pairs(results: "list[FileResult]", pixel_size_a: float | None) -> "Iterator
     """Yield raw and denoised images of some micrographs, spread over the list."""
     from nt2c.io.micrographs import open_micrograph
 
-    done = [result for result in results if result.status != "failed"]
+    done = list(filter(is_there, results))
     for result in done[:: -(-len(done) // _SHOWN)]:
         try:
             with (

@@ -90,7 +90,7 @@ def denoise_exposures(
     inputs = _inputs(exposures, project_dir)
     summary = denoise_files(inputs, folder, model, settings, device=device, on_result=on_result)
     results = list(summary.results)
-    rows = [row for row, result in enumerate(results) if result.status != "failed"]
+    rows = [row for row, result in enumerate(results) if result.status in ("done", "skipped")]
     if not rows:
         raise InputError(
             f"none of {len(results)} exposures could be denoised; the first: {results[0].message}"

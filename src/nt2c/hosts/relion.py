@@ -133,12 +133,17 @@ def denoise_listed(
         denoise_files(inputs, folder, model, settings, device=device, on_result=watch)
     except _EnoughError:
         pass
-    if all(result.status == "failed" for result in results):
+    if not any(map(is_there, results)):
         raise InputError(
             f"{star}: none of its {len(results)} micrographs could be denoised; "
             f"the first: {results[0].message}"
         )
     return results
+
+
+def is_there(result: FileResult) -> bool:
+    """Whether a micrograph is denoised, now or before."""
+    return result.status in ("done", "skipped")
 
 
 def write_lists(star: Path, folder: Path, results: list[FileResult]) -> None:
@@ -162,7 +167,7 @@ def write_lists(star: Path, folder: Path, results: list[FileResult]) -> None:
     InputError
         The list has no rows of micrographs.
     """
-    outputs = {result.input: result.output for result in results if result.status != "failed"}
+    outputs = {result.input: result.output for result in results if is_there(result)}
     denoised = {
         listed.name: outputs[listed.path].as_posix()
         for listed in read_micrographs_star(star)
