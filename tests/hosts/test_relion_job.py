@@ -11,7 +11,7 @@ import pytest
 import starfile
 
 from nt2c.cli.app import main
-from nt2c.inference import runner
+from nt2c.inference.runner import denoise_files
 from nt2c.io.star_text import read_star_text
 from tests.hosts.project import STAR, make_project
 from tests.inference.make import pixels
@@ -131,27 +131,30 @@ def test_continue_does_nothing_again(done, model_file):
 
 
 def test_abort_and_continue(project, model_file, monkeypatch):
-    real = runner.Denoiser.__call__
-    calls = []
+    statuses = []
 
-    def abort_at_the_third(self, *args):
-        calls.append(args)
-        if len(calls) == 3:
-            (JOB / "RELION_JOB_ABORT_NOW").touch()
-        return real(self, *args)
+    def abort_after_two(*arguments, on_result, **options):
+        def watch(result):
+            statuses.append(result.status)
+            if len(statuses) == 2:
+                (JOB / "RELION_JOB_ABORT_NOW").touch()
+            on_result(result)
 
-    monkeypatch.setattr(runner.Denoiser, "__call__", abort_at_the_third)
+        return denoise_files(*arguments, on_result=watch, **options)
+
+    monkeypatch.setattr("nt2c.hosts.relion.denoise_files", abort_after_two)
     assert _relion(model_file) == 1
     assert _ends() == {"RELION_JOB_EXIT_ABORTED"}
     assert not (JOB / "RELION_JOB_ABORT_NOW").exists()
+    assert statuses == ["done"] * 2
     stamps = _stamps()
-    assert 3 <= len(stamps) < len(project)
+    assert 2 <= len(stamps) < len(project)  # what was at work may have been finished
     assert not (JOB / "RELION_OUTPUT_NODES.star").exists()
 
     assert _relion(model_file) == 0
     assert _ends() == {"RELION_JOB_EXIT_SUCCESS"}
     assert stamps.items() <= _stamps().items()
-    assert len(calls) == len(project)
+    assert statuses[2:].count("skipped") == len(stamps)
 
 
 def test_do_at_most_then_the_rest(project, model_file):
@@ -159,10 +162,10 @@ def test_do_at_most_then_the_rest(project, model_file):
         table = read_star_text(JOB / "micrographs.star").table("rlnMicrographName")
         return table.column("rlnMicrographName")
 
-    assert _relion(model_file, "--do_at_most", "2") == 0
-    assert listed() == [_output(name) for name in project[:2]]
-    assert _relion(model_file, "--do_at_most", "2") == 0
-    assert listed() == [_output(name) for name in project[:4]]
+    for least, most in ((2, 2), (4, 5)):  # what was at work may have been finished
+        assert _relion(model_file, "--do_at_most", "2") == 0
+        assert least <= len(listed()) <= most
+        assert listed() == [_output(name) for name in project[: len(listed())]]
     assert _relion(model_file) == 0
     assert listed() == [_output(name) for name in project]
 
