@@ -1,3 +1,57 @@
 """Denoising of cryo-EM micrographs by noise transfer."""
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nt2c.api import denoise
+    from nt2c.core.errors import InputError, Nt2cError, SettingsError
+    from nt2c.inference.batch import denoise_files
+    from nt2c.inference.denoiser import Denoiser, bundled_models, load_model
+    from nt2c.inference.settings import DenoiseSettings
+    from nt2c.io.inputs import find_inputs
+    from nt2c.io.micrographs import open_micrograph, write_micrograph
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "DenoiseSettings",
+    "Denoiser",
+    "InputError",
+    "Nt2cError",
+    "SettingsError",
+    "__version__",
+    "bundled_models",
+    "denoise",
+    "denoise_files",
+    "find_inputs",
+    "load_model",
+    "open_micrograph",
+    "write_micrograph",
+]
+
+_PLACES = {
+    "nt2c.api": ("denoise",),
+    "nt2c.core.errors": ("InputError", "Nt2cError", "SettingsError"),
+    "nt2c.inference.denoiser": ("Denoiser", "bundled_models", "load_model"),
+    "nt2c.inference.batch": ("denoise_files",),
+    "nt2c.inference.settings": ("DenoiseSettings",),
+    "nt2c.io.inputs": ("find_inputs",),
+    "nt2c.io.micrographs": ("open_micrograph", "write_micrograph"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is used, so that `import nt2c` waits for nothing."""
+    import importlib
+
+    for module, names in _PLACES.items():
+        if name in names:
+            value = getattr(importlib.import_module(module), name)
+            globals()[name] = value
+            return value
+    raise AttributeError(f"module 'nt2c' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return __all__

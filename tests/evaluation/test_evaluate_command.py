@@ -9,7 +9,7 @@ from nt2c.cli.app import main
 from nt2c.cli.partners import image_files, labels, partner
 from nt2c.core.errors import InputError
 from nt2c.evaluation.filters import gaussian
-from nt2c.evaluation.halves import halves_score
+from nt2c.evaluation.halves import crossed_score, halves_score
 from nt2c.evaluation.noise_only import variance_ratio
 from nt2c.evaluation.pairs import pair_score
 from nt2c.evaluation.truth import truth_score
@@ -163,6 +163,48 @@ def test_halves_take_the_denoised_halves_as_inputs(write, images, tmp_path):
     assert measured["bias"] == pytest.approx(expected.bias, rel=1e-3)
     assert measured["noise_left"] == pytest.approx(expected.noise_left, rel=1e-3)
     assert main(["evaluate", denoised[0], "--halves", *raw]) == 2
+
+
+@pytest.mark.parametrize("kind", ["EVN", "warp"])
+def test_halves_beside_each_other_are_recognised(write, images, tmp_path, kind, capsys):
+    """As RELION and MotionCor name them, or as Warp lays them in folders; sums do not disturb."""
+    out, folders = tmp_path / "out.json", []
+    (tmp_path / "average").mkdir()
+    (tmp_path / "denoised").mkdir()
+    for folder, change in (("average", np.asarray), ("denoised", blur)):
+        write(folder, "noisy", "", change)
+        for half, ending in (("even", "_EVN"), ("odd", "_ODD")):
+            write(
+                *((folder, half, ending) if kind == "EVN" else (f"{folder}/{half}", half)),
+                change=change,
+            )
+        folders.append(str(tmp_path / folder))
+    raw, denoised = folders
+    assert main(["evaluate", denoised, "--halves-in", raw, "--json", str(out)]) == 0
+    fields = json.loads(out.read_text())["halves"]["fields"]
+    name = "field.02_EVN" if kind == "EVN" else "field.02"
+    even, odd = images["field.02"]["even"], images["field.02"]["odd"]
+    expected = halves_score(even, odd, blur(even), blur(odd))
+    crossed = crossed_score(even, odd, blur(even), blur(odd), pixel_size_a=PIXEL_A)
+    assert fields.keys() == {name, name.replace("2", "1")}
+    assert fields[name]["bias"] == pytest.approx(expected.bias, rel=1e-3)
+    assert fields[name]["noise_left"] == pytest.approx(expected.noise_left, rel=1e-3)
+    assert fields[name]["fraction"] == pytest.approx(crossed.fraction, rel=1e-3)
+    assert fields[name]["frc_crossed_a"] == pytest.approx(crossed.frc_crossed_a)
+    assert f"{crossed.fraction:.4g}" in capsys.readouterr().out
+
+
+def test_halves_that_are_not_there(write, tmp_path, capsys):
+    raw, both = write("raw", "even", "_EVN"), write("both", "even", "_EVN")
+    write("both", "odd", "_ODD")
+    assert main(["evaluate", both, "--halves-in", raw]) == 2
+    assert "holds no halves" in capsys.readouterr().err
+    write("raw", "odd", "_ODD")
+    assert main(["evaluate", both, raw, "--halves-in", raw]) == 2
+    assert main(["evaluate", both, "--halves-in", raw, "--halves", raw, raw]) == 2
+    (tmp_path / "raw" / "field.01_EVN.mrc").unlink()
+    assert main(["evaluate", both, "--halves-in", raw]) == 1
+    assert "no raw halves named field.01" in capsys.readouterr().err
 
 
 def test_noise_only_compares_with_the_field_of_that_name(write, images, tmp_path, capsys):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from nt2c.core.errors import InputError
-from nt2c.evaluation.halves import halves_score
+from nt2c.evaluation.halves import crossed_score, halves_score
 from tests.evaluation.conftest import smooth
 
 SHAPE = (500, 500)
@@ -51,3 +51,29 @@ def test_shapes_must_agree(halves):
     _, even, odd = halves
     with pytest.raises(InputError, match="denoised_odd"):
         halves_score(even, odd, even, odd[:-2])
+
+
+def test_the_other_half_stands_for_the_truth(halves):
+    """The recovered share is corr(D, S)^2 and the crossed FRC finds the detail that D holds."""
+    from nt2c.evaluation.filters import gaussian
+    from nt2c.evaluation.spectral import highpass
+
+    signal, even, odd = halves
+    d_even, d_odd = gaussian(even, 1.5), gaussian(odd, 1.5)
+    score = crossed_score(even, odd, d_even, d_odd, pixel_size_a=2.0)
+    inner = (slice(24, -24),) * 2
+    images = [highpass(image, 2.0, 300.0)[inner] for image in (d_even, signal)]
+    actual = np.corrcoef(*(image.ravel() for image in images))[0, 1] ** 2
+    assert score.fraction == pytest.approx(actual, rel=0.05)
+    assert score.frc_crossed_a == pytest.approx(score.frc_raw_a, rel=0.1)
+
+
+def test_a_shared_invention_does_not_deceive_the_other_half(rng, halves):
+    _, even, odd = halves
+    invented = 3 * smooth(rng, SHAPE, 2)
+    plain = crossed_score(even, odd, even, odd, pixel_size_a=2.0)
+    fake = crossed_score(even, odd, even + invented, odd + invented, pixel_size_a=2.0)
+    pure = crossed_score(even, odd, invented, invented, pixel_size_a=2.0)
+    assert fake.fraction < 0.6 * plain.fraction
+    assert pure.fraction < 0.02
+    assert pure.frc_crossed_a is None

@@ -27,6 +27,10 @@ COMMANDS = {
     "run": ("nt2c.cli.run:run", "Fit a model, denoise with it, measure, write a page."),
     "train-noise": ("nt2c.cli.train_noise:train_noise", "Learn the noise of micrographs."),
     "sample-noise": ("nt2c.cli.sample_noise:sample_noise", "Draw noise from a sampler."),
+    "relion": ("nt2c.cli.relion:relion", "Denoise or fit as an external job of RELION."),
+    "cryosparc": ("nt2c.cli.cryosparc:cryosparc", "Denoise exposures of CryoSPARC."),
+    "picks-to-raw": ("nt2c.cli.picks:picks_to_raw", "Make picks fit the raw micrographs."),
+    "sum-frames": ("nt2c.cli.sum_frames:sum_frames", "Sum movies whose frames are aligned."),
     "evaluate": ("nt2c.cli.evaluate:evaluate", "Measure how good denoised micrographs are."),
     "models": ("nt2c.cli.models:models", "List the bundled models."),
     "info": ("nt2c.cli.models:info", "Show what a model file holds and was trained on."),
@@ -72,8 +76,11 @@ def build_app(words: Sequence[str]) -> typer.Typer:
     wanted = next((word for word in words if not word.startswith("-")), None)
     for name, (place, summary) in COMMANDS.items():
         function = _load(place) if name == wanted else _root
+        options = _relion_options() if name == wanted == "relion" else {}
         settings = {"ignore_unknown_options": name in PASSES_ON}
-        app.command(name, short_help=summary, context_settings=settings)(_with_exit_codes(function))
+        app.command(name, short_help=summary, context_settings=settings, **options)(
+            _with_exit_codes(function)
+        )
     return app
 
 
@@ -81,6 +88,12 @@ def _load(place: str) -> Callable[..., Any]:
     module, _, function = place.partition(":")
     loaded: Callable[..., Any] = getattr(importlib.import_module(module), function)
     return loaded
+
+
+def _relion_options() -> dict[str, Any]:
+    from nt2c.cli.relion_words import RelionCommand
+
+    return {"cls": RelionCommand}
 
 
 def _with_exit_codes(function: Callable[..., Any]) -> Callable[..., None]:

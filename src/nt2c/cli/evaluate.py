@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from nt2c.cli.halves import Others, folders_of_halves, halves_beside
 from nt2c.cli.partners import field, image_files, labels, partner
 from nt2c.core.errors import InputError, SettingsError
 from nt2c.evaluation.spectral import Image
@@ -47,6 +48,14 @@ def evaluate(
             metavar="EVEN ODD",
         ),
     ] = None,
+    halves_in: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of raw halves: NAME_EVN and NAME_ODD, or even/NAME and odd/NAME; DENOISED "
+            "is then one folder that holds the denoised halves in the same way.",
+            metavar="RAW",
+        ),
+    ] = None,
     noise_only: Annotated[
         Path | None, typer.Option(help="Denoised particle-free fields with the names of DENOISED.")
     ] = None,
@@ -70,15 +79,19 @@ def evaluate(
         raise SettingsError("--raw and --scale belong to --independent; give it, or leave them out")
     if diameter is not None and not noise_only:
         raise SettingsError("--diameter belongs to --noise-only; give it, or leave --diameter out")
-    if not (truth or independent or halves or noise_only):
+    if halves and halves_in:
+        raise SettingsError("--halves and --halves-in: give one of them")
+    if not (truth or independent or halves or halves_in or noise_only):
         raise SettingsError(
-            "nothing to compare with: give --truth, --independent with --raw, --halves or "
-            "--noise-only"
+            "nothing to compare with: give --truth, --independent with --raw, --halves, "
+            "--halves-in or --noise-only"
         )
     run = _Run(pixel_size)
     results: Record = {}
     if halves:
-        results["halves"] = _halves(run, denoised, halves)
+        results["halves"] = _halves(run, *folders_of_halves(denoised, halves))
+    if halves_in:
+        results["halves"] = _halves(run, *halves_beside(denoised, halves_in))
     files = image_files(denoised)
     if truth:
         results["truth"] = _truth(run, files, truth)
@@ -192,22 +205,18 @@ def _noise_sds(scale: Path | None) -> dict[str, float]:
         ) from None
 
 
-def _halves(run: _Run, denoised: list[Path], raw: tuple[Path, Path]) -> Record:
-    from nt2c.evaluation.halves import halves_score
-
-    if len(denoised) != 2:
-        raise SettingsError(
-            "--halves EVEN ODD needs two DENOISED: the denoised even halves and the denoised odd "
-            f"ones; got {len(denoised)}"
-        )
-    even, odd = denoised
+def _halves(run: _Run, even: list[Path], others: Callable[[Path], Others]) -> Record:
+    from nt2c.evaluation.halves import crossed_score, halves_score
 
     def score(path: Path) -> Record:
-        raw_even, raw_odd = (run.image(partner(path, place)) for place in raw)
-        result = halves_score(raw_even, raw_odd, run.image(path), run.image(partner(path, odd)))
-        return asdict(result) | {"error": result.error}
+        (first, pixel_size_a), rest = run.read(path), [run.image(p) for p in others(path)]
+        raw_even, raw_odd, second = rest
+        images = (raw_even, raw_odd, first, second)
+        result = halves_score(*images)
+        crossed = crossed_score(*images, pixel_size_a=pixel_size_a)
+        return asdict(result) | {"error": result.error} | asdict(crossed)
 
-    fields = run.each(image_files([even]), score)
+    fields = run.each(even, score)
     return {"fields": fields, "mean": _means(fields)}
 
 
@@ -295,6 +304,9 @@ _COLUMNS = {
         "noise_left": "noise left",
         "bias": "bias",
         "error": "error",
+        "fraction": "fraction",
+        "frc_crossed_a": "FRC 0.143, A",
+        "frc_raw_a": "raw halves, A",
     },
     "noise_only": {
         "variance_ratio": "variance ratio",

@@ -5,7 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from nt2c.evaluation.checks import same_shape
+from nt2c.evaluation.pairs import pair_score, pooled_fraction
 from nt2c.evaluation.spectral import Image
+from nt2c.evaluation.truth import FrcCurve, frc
+
+_LEVEL = 0.143
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,59 @@ class HalvesScore:
     def error(self) -> float:
         """Mean squared error against the signal: bias + left-over noise."""
         return self.bias + self.noise_left
+
+
+@dataclass(frozen=True)
+class CrossedScore:
+    """How much of the signal a denoised half holds, judged by the other raw half.
+
+    Attributes
+    ----------
+    fraction : float
+        Share of the signal that is recovered, as `PairScore.fraction`.
+    frc_raw_a : float or None
+        Finest resolution in angstrom at which the two raw halves correlate over 0.143.
+    frc_crossed_a : float or None
+        The same for a denoised half and the raw half that it was not made from. It is that of the
+        raw halves for every filter with a gain for each ring.
+    """
+
+    fraction: float
+    frc_raw_a: float | None
+    frc_crossed_a: float | None
+
+
+def crossed_score(
+    raw_even: Image,
+    raw_odd: Image,
+    denoised_even: Image,
+    denoised_odd: Image,
+    *,
+    pixel_size_a: float,
+) -> CrossedScore:
+    """Judge each denoised half by the raw half that it was not made from; both orders count.
+
+    Parameters
+    ----------
+    raw_even, raw_odd, denoised_even, denoised_odd : array, shape (y, x)
+        As in `halves_score`.
+    pixel_size_a : float
+        Pixel size in angstrom.
+
+    Raises
+    ------
+    InputError
+        If shapes differ or are too small, values are not finite, or no noise can be estimated.
+    """
+    orders = ((denoised_even, raw_odd, raw_even), (denoised_odd, raw_even, raw_odd))
+    scores = [pair_score(*images, pixel_size_a=pixel_size_a) for images in orders]
+    even, odd = (frc(denoised, other, pixel_size_a) for denoised, other, _ in orders)
+    crossed = FrcCurve(even.frequency, (even.correlation + odd.correlation) / 2)
+    return CrossedScore(
+        fraction=pooled_fraction(scores),
+        frc_raw_a=frc(raw_even, raw_odd, pixel_size_a).resolution_a(_LEVEL),
+        frc_crossed_a=crossed.resolution_a(_LEVEL),
+    )
 
 
 def halves_score(

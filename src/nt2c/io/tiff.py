@@ -54,7 +54,7 @@ class TiffReader:
         if self.sections > 1:
             self.notes = (
                 f"{self.sections} pages are denoised one by one; if this is a movie, give the "
-                "motion-corrected sum instead",
+                "motion-corrected sum instead, or sum aligned frames with nt2c sum-frames",
             )
 
     def close(self) -> None:

@@ -1,0 +1,187 @@
+"""Exposures of CryoSPARC: denoised, and described to it as `micrograph_blob_denoised`.
+
+CryoSPARC knows a micrograph by a number (uid), and its file by a path relative to the project
+folder. Datasets are those of cryosparc-tools, or structured arrays read from a .cs file.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nt2c.core.errors import InputError
+from nt2c.inference.batch import denoise_files
+from nt2c.inference.settings import DenoiseSettings
+from nt2c.inference.summary import FileResult
+from nt2c.io.inputs import MicrographInput
+from nt2c.models.denoiser import DenoiserModel
+
+SLOT = "micrograph_blob_denoised"
+INPUT, OUTPUT = "exposures", "denoised_exposures"
+_RAW = "micrograph_blob"
+
+Fields = dict[str, NDArray[Any]]
+
+
+class Dataset(Protocol):
+    """Rows with named fields."""
+
+    def __len__(self) -> int:
+        """Count the rows."""
+        ...
+
+    def __getitem__(self, field: str, /) -> Any:
+        """Return the values of a field."""
+        ...
+
+
+@dataclass(frozen=True)
+class Denoised:
+    """What became of the exposures of a dataset.
+
+    Attributes
+    ----------
+    rows : list of int
+        Indices of the rows that are denoised.
+    fields : dict of str to array
+        Fields of the slot `micrograph_blob_denoised` for these rows.
+    results : list of FileResult
+        For each exposure, in order.
+    """
+
+    rows: list[int]
+    fields: Fields
+    results: list[FileResult]
+
+
+def denoise_exposures(
+    exposures: Dataset,
+    project_dir: Path,
+    folder: Path,
+    model: DenoiserModel,
+    settings: DenoiseSettings,
+    *,
+    device: str = "auto",
+    on_result: Callable[[FileResult], None] | None = None,
+) -> Denoised:
+    """Denoise the micrographs of a dataset into a folder; what is done already is skipped.
+
+    Parameters
+    ----------
+    exposures : Dataset
+        With uid and micrograph_blob.
+    project_dir : Path
+        Folder that the paths in the dataset are relative to.
+    folder : Path
+        For the results; below the project folder if CryoSPARC is to find them.
+    model, settings, device, on_result
+        As for `denoise_files`.
+
+    Raises
+    ------
+    InputError
+        The dataset has no micrographs, or none could be denoised.
+    SettingsError
+        As for `denoise_files`.
+    """
+    inputs = _inputs(exposures, project_dir)
+    summary = denoise_files(inputs, folder, model, settings, device=device, on_result=on_result)
+    results = list(summary.results)
+    rows = [row for row, result in enumerate(results) if result.status in ("done", "skipped")]
+    if not rows:
+        raise InputError(
+            f"none of {len(results)} exposures could be denoised; the first: {results[0].message}"
+        )
+    fields = _fields([results[row].output for row in rows], project_dir, settings)
+    return Denoised(rows, fields, results)
+
+
+def run_external_job(
+    project: Any, workspace: str, source: tuple[str, str], work: Callable[[Any, Path], Denoised]
+) -> str:
+    """Denoise an output of a job as an external job of CryoSPARC; return the new job's number.
+
+    Parameters
+    ----------
+    project : cryosparc.controllers.project.ProjectController
+        From `CryoSPARC.find_project`. Its folder must be there on this machine.
+    workspace : str
+        Such as "W1".
+    source : (str, str)
+        Job and output with the raw exposures, such as ("J5", "exposures").
+    work : callable
+        Receives the dataset and the folder for the results, and denoises.
+
+    Raises
+    ------
+    InputError
+        The folder of the project is not there.
+    """
+    folder = Path(str(project.dir))
+    if not folder.is_dir():
+        raise InputError(f"{folder}: the project's folder is not on this machine; run nt2c there")
+    job = project.create_external_job(workspace, title="nt2c: denoised micrographs")
+    job.connect(INPUT, *source, slots=[_RAW])
+    slot = {"name": SLOT, "dtype": _RAW, "required": True}
+    job.add_output(type="exposure", name=OUTPUT, slots=[slot], passthrough=INPUT)
+    with job.run():
+        exposures = job.load_input(INPUT)
+        done = work(exposures, folder / job.uid / "denoised")
+        output = job.alloc_output(OUTPUT, np.asarray(exposures["uid"])[done.rows])
+        for name, values in done.fields.items():
+            if name in output.fields():
+                output[name] = values.astype(str) if values.dtype.kind in "SU" else values
+        job.save_output(OUTPUT, output)
+        for result in done.results:
+            if result.status == "failed":
+                job.log(f"failed: {result.message}", level="warning")
+    return str(job.uid)
+
+
+def _inputs(exposures: Dataset, project_dir: Path) -> list[MicrographInput]:
+    try:
+        columns = [exposures[f"{_RAW}/{name}"] for name in ("path", "psize_A")]
+        uids = exposures["uid"]
+    except (KeyError, ValueError) as error:
+        raise InputError(f"the exposures have no {_RAW} with path and psize_A ({error})") from None
+    if not len(uids):
+        raise InputError("the dataset holds no exposures; connect another output")
+    return [
+        MicrographInput(project_dir / _text(path), _name(int(uid), _text(path)), float(size_a))
+        for uid, path, size_a in zip(uids, *columns, strict=True)
+    ]
+
+
+def _name(uid: int, path: str) -> str:
+    """Return a name that no other exposure has; CryoSPARC puts a number first, too."""
+    stem = PurePosixPath(path).stem
+    return f"{stem}.mrc" if str(uid) in stem else f"{uid:021d}_{stem}.mrc"
+
+
+def _fields(outputs: list[Path], project_dir: Path, settings: DenoiseSettings) -> Fields:
+    from nt2c.io.micrographs import open_micrograph
+
+    shapes, sizes_a = [], []
+    for path in outputs:
+        with open_micrograph(path) as denoised:
+            shapes.append(denoised.shape)
+            sizes_a.append(denoised.pixel_size_a)
+    paths = [os.path.relpath(path, project_dir) for path in outputs]
+    count = len(outputs)
+    mode = "MRC/12" if settings.float16 else "MRC/2"
+    return {
+        f"{SLOT}/path": np.array([path.encode() for path in paths]),
+        f"{SLOT}/idx": np.zeros(count, np.uint32),
+        f"{SLOT}/shape": np.array(shapes, np.uint32),
+        f"{SLOT}/psize_A": np.array(sizes_a, np.float32),
+        f"{SLOT}/format": np.array([mode.encode()] * count),
+        f"{SLOT}/is_background_subtracted": np.full(count, not settings.keep_background, np.uint32),
+    }
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode("utf-8") if isinstance(value, bytes) else str(value)

@@ -1,0 +1,198 @@
+"""A job of RELION: its folder, its lists of micrographs, and how it tells RELION that it ended.
+
+RELION starts an external job in the project folder with a folder of its own, and learns of its end
+from an empty file there. What the job made stands in RELION_OUTPUT_NODES.star. Facts are those of
+RELION 5; its 3.1 and 4 read the same files.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from nt2c.core.errors import InputError, Nt2cError
+from nt2c.inference.batch import denoise_files
+from nt2c.inference.settings import DenoiseSettings
+from nt2c.inference.summary import FileResult, Summary
+from nt2c.io.files import atomic_path
+from nt2c.io.inputs import find_inputs
+from nt2c.io.star import read_micrographs_star
+from nt2c.io.star_text import read_star_text, write_star_text
+from nt2c.models.denoiser import DenoiserModel
+
+SUCCESS = "RELION_JOB_EXIT_SUCCESS"
+FAILURE = "RELION_JOB_EXIT_FAILURE"
+ABORTED = "RELION_JOB_EXIT_ABORTED"
+ABORT_NOW = "RELION_JOB_ABORT_NOW"
+
+MICROGRAPHS = "micrographs.star"
+RAW_MICROGRAPHS = "micrographs_raw.star"
+LOGFILE = "logfile.pdf"
+NODES = "RELION_OUTPUT_NODES.star"
+
+_TYPES = {
+    MICROGRAPHS: "MicrographGroupMetadata.star.relion",
+    RAW_MICROGRAPHS: "MicrographGroupMetadata.star.relion",
+    LOGFILE: "LogFile.pdf.relion",
+}
+
+
+class JobAborted(Nt2cError):
+    """RELION asked the job to stop."""
+
+
+class _EnoughError(Exception):
+    """As many micrographs are done as were asked for."""
+
+
+@contextmanager
+def relion_job(folder: Path) -> Iterator[Callable[[], None]]:
+    """Keep the folder of a job while the block runs, and leave the file that tells how it ended.
+
+    Parameters
+    ----------
+    folder : Path
+        As RELION gave it; made when missing. Files of an earlier run of the job stay, but for
+        those that tell how it ended.
+
+    Yields
+    ------
+    callable
+        To be called now and then: raises `JobAborted` when RELION asks the job to stop.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    forget_end(folder)
+
+    def poll() -> None:
+        if (folder / ABORT_NOW).exists():
+            raise JobAborted("stopped, as RELION asked; Continue does the rest")
+
+    try:
+        yield poll
+    except (JobAborted, KeyboardInterrupt):
+        (folder / ABORT_NOW).unlink(missing_ok=True)
+        (folder / ABORTED).touch()
+        raise
+    except BaseException:
+        (folder / FAILURE).touch()
+        raise
+    (folder / SUCCESS).touch()
+
+
+def forget_end(folder: Path) -> None:
+    """Remove what tells how an earlier run ended, or asked it to stop."""
+    for name in (SUCCESS, FAILURE, ABORTED, ABORT_NOW):
+        (folder / name).unlink(missing_ok=True)
+
+
+def denoise_listed(
+    star: Path,
+    folder: Path,
+    model: DenoiserModel,
+    settings: DenoiseSettings,
+    *,
+    device: str = "auto",
+    do_at_most: int | None = None,
+    on_result: Callable[[FileResult], None],
+) -> list[FileResult]:
+    """Denoise the micrographs of a STAR file into the folder of a job; do not repeat what is done.
+
+    Parameters
+    ----------
+    star : Path
+        List of micrographs, relative to the project folder.
+    folder : Path
+        Of the job. Names are those in the list, without "JobType/jobNNN/".
+    model, settings, device
+        As for `denoise_files`.
+    do_at_most : int, optional
+        Stop when so many were denoised by this run.
+    on_result : callable
+        Called with each result; what it raises stops the run.
+
+    Returns
+    -------
+    list of FileResult
+        For each micrograph that was looked at, in order.
+
+    Raises
+    ------
+    InputError
+        The STAR file cannot be used, or no micrograph could be denoised.
+    SettingsError
+        As for `denoise_files`.
+    """
+    results: list[FileResult] = []
+
+    def watch(result: FileResult) -> None:
+        results.append(result)
+        on_result(result)
+        if do_at_most and len(Summary(tuple(results), 0.0).with_status("done")) >= do_at_most:
+            raise _EnoughError
+
+    try:
+        inputs = find_inputs([star])
+        denoise_files(inputs, folder, model, settings, device=device, on_result=watch)
+    except _EnoughError:
+        pass
+    if not any(map(is_there, results)):
+        raise InputError(
+            f"{star}: none of its {len(results)} micrographs could be denoised; "
+            f"the first: {results[0].message}"
+        )
+    return results
+
+
+def is_there(result: FileResult) -> bool:
+    """Whether a micrograph is denoised, now or before."""
+    return result.status in ("done", "skipped")
+
+
+def write_lists(star: Path, folder: Path, results: list[FileResult]) -> None:
+    """Write the lists of denoised micrographs and of the raw ones that they were made from.
+
+    Both are copies of the given list, byte for byte, without the rows of micrographs that are not
+    denoised. In `micrographs.star` rlnMicrographName is the denoised file; `micrographs_raw.star`
+    is the list to extract from.
+
+    Parameters
+    ----------
+    star : Path
+        List of micrographs that the job was given.
+    folder : Path
+        Of the job, as RELION gave it: relative to the project folder.
+    results : list of FileResult
+        From `denoise_listed`.
+
+    Raises
+    ------
+    InputError
+        The list has no rows of micrographs.
+    """
+    outputs = {result.input: result.output for result in results if is_there(result)}
+    denoised = {
+        listed.name: outputs[listed.path].as_posix()
+        for listed in read_micrographs_star(star)
+        if listed.path in outputs
+    }
+    table = read_star_text(star).table("rlnMicrographName")
+    if table is None:
+        raise InputError(f"{star}: rlnMicrographName is no column of a loop_; write it as a table")
+    names = table.column("rlnMicrographName")
+    keep = [name in denoised for name in names]
+    renamed = {"rlnMicrographName": [denoised.get(name, name) for name in names]}
+    write_star_text(folder / MICROGRAPHS, table.replaced(renamed, keep))
+    write_star_text(folder / RAW_MICROGRAPHS, table.replaced({}, keep))
+
+
+def write_nodes(folder: Path) -> None:
+    """Tell RELION which files of the folder later jobs can take as input."""
+    nodes = {name: label for name, label in _TYPES.items() if (folder / name).exists()}
+    with atomic_path(folder / NODES) as temporary:
+        temporary.write_text(_nodes_star(folder, nodes), encoding="utf-8", newline="\n")
+
+
+def _nodes_star(folder: Path, nodes: Mapping[str, str]) -> str:
+    lines = ["", "# version 50001", "", "data_output_nodes", "", "loop_"]
+    lines += ["_rlnPipeLineNodeName #1", "_rlnPipeLineNodeTypeLabel #2"]
+    lines += [f"{(folder / name).as_posix()} {label}" for name, label in nodes.items()]
+    return "\n".join(lines) + "\n\n"

@@ -1,0 +1,131 @@
+"""Which raw micrograph a pick on a denoised one belongs to, and by how much its grid is finer."""
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path, PurePath
+
+from nt2c.core.errors import InputError
+from nt2c.io.inputs import MicrographInput, split_ending
+from nt2c.io.micrographs import open_micrograph
+
+_ADDED = re.compile(r"[_.-][A-Za-z]+$")  # what programs put behind names; numbers tell them apart
+_OTHER_FIELD = 0.02
+
+
+@dataclass(frozen=True)
+class Target:
+    """The raw micrograph to extract from.
+
+    Attributes
+    ----------
+    name : str
+        Its path as files of picks give it: relative to the current folder if it lies below.
+    scale_x, scale_y : float
+        Pixels of the raw micrograph in one pixel of the picked one. Pixels are numbered from 0 and
+        the centres of the first ones coincide, so a position only has to be multiplied.
+    """
+
+    name: str
+    scale_x: float
+    scale_y: float
+
+
+class Targets:
+    """Finds raw micrographs by the names of those picked on.
+
+    Parameters
+    ----------
+    raw : sequence of MicrographInput
+        Raw micrographs, from `find_inputs`.
+    denoised : sequence of MicrographInput
+        Micrographs picked on, for their size; not needed where the picks give paths that exist.
+    scale : float, optional
+        Pixels of a raw micrograph in one unit of the picks; by default the sizes of the files tell.
+    """
+
+    def __init__(
+        self,
+        raw: Sequence[MicrographInput],
+        denoised: Sequence[MicrographInput] = (),
+        scale: float | None = None,
+    ) -> None:
+        self._raw = _by_stem([item.path for item in raw])
+        self._denoised = _by_stem([item.path for item in denoised])
+        self._scale = scale
+        self.find = cache(self._find)
+
+    def _find(self, name: str) -> Target:
+        """Return the raw micrograph of a denoised one, given its path or name, with or without end.
+
+        Names fit when they are equal without their endings, or differ by a word at the end such as
+        "_denoised" or "_autopick"; of several, the one with more equal folders above counts.
+
+        Raises
+        ------
+        InputError
+            No raw micrograph or several fit, or its size or that of the picked one is not known.
+        """
+        raw = _match(name, self._raw)
+        if raw is None:
+            raise InputError(f"{name}: none of the raw micrographs has this name; check --raw")
+        scale_x, scale_y = (self._scale,) * 2 if self._scale else self._ratio(name, raw)
+        return Target(_relative(raw), scale_x, scale_y)
+
+    def _ratio(self, name: str, raw: Path) -> tuple[float, float]:
+        picked = _match(name, self._denoised) or Path(name)
+        if not picked.is_file():
+            raise InputError(
+                f"{name}: the size of the micrograph picked on is not known; give the denoised "
+                "micrographs with --denoised, or --scale"
+            )
+        (rows, columns), (own_rows, own_columns) = _shape(raw), _shape(picked)
+        x, y = columns / own_columns, rows / own_rows
+        if abs(x / y - 1) > _OTHER_FIELD:
+            raise InputError(
+                f"{picked}: {own_columns} x {own_rows} pixels are not the field of {raw} "
+                f"({columns} x {rows}); give the micrographs that belong together"
+            )
+        return x, y
+
+
+def _by_stem(paths: Sequence[Path]) -> dict[str, list[Path]]:
+    found: dict[str, list[Path]] = defaultdict(list)
+    for path in paths:
+        found[split_ending(path.name)[0]].append(path)
+    return found
+
+
+def _match(name: str, files: dict[str, list[Path]]) -> Path | None:
+    stem = split_ending(PurePath(name).name)[0]
+    while stem not in files:
+        shorter = _ADDED.sub("", stem)
+        if shorter == stem:
+            return None
+        stem = shorter
+    folders = PurePath(name).parent.parts
+    ranked = sorted(files[stem], key=lambda path: -_equal_end(path.parent.parts, folders))
+    best = [_equal_end(path.parent.parts, folders) for path in ranked[:2]]
+    if len(ranked) > 1 and best[0] == best[1]:
+        raise InputError(f"{name}: may be {ranked[0]} or {ranked[1]}; give one of them")
+    return ranked[0]
+
+
+def _equal_end(one: Sequence[str], other: Sequence[str]) -> int:
+    """Count the equal folders at the end of two paths."""
+    pairs = list(zip(reversed(one), reversed(other), strict=False))
+    return next((n for n, (a, b) in enumerate(pairs) if a != b), len(pairs))
+
+
+def _relative(path: Path) -> str:
+    full = Path(os.path.abspath(path))
+    here = Path.cwd()
+    return (full.relative_to(here) if full.is_relative_to(here) else full).as_posix()
+
+
+def _shape(path: Path) -> tuple[int, int]:
+    with open_micrograph(path, 1.0) as micrograph:  # of any pixel size: only the shape is wanted
+        return micrograph.shape

@@ -1,0 +1,1 @@
+from tests.inference.conftest import model_file  # noqa: F401

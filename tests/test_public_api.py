@@ -1,0 +1,122 @@
+"""What `import nt2c` offers: a stable list, cheap to import, for NumPy and torch."""
+
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import nt2c
+from nt2c.inference.denoiser import denoise as full_denoise
+from tests.inference.make import micrograph, noise, random_model
+
+DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "python.md"
+PUBLIC = {
+    "DenoiseSettings",
+    "Denoiser",
+    "InputError",
+    "Nt2cError",
+    "SettingsError",
+    "__version__",
+    "bundled_models",
+    "denoise",
+    "denoise_files",
+    "find_inputs",
+    "load_model",
+    "open_micrograph",
+    "write_micrograph",
+}
+
+
+def test_public_names():
+    assert set(nt2c.__all__) == set(dir(nt2c)) == PUBLIC
+    for name in PUBLIC:
+        assert getattr(nt2c, name).__doc__
+    with pytest.raises(AttributeError, match="denoize"):
+        _ = nt2c.denoize
+
+
+def test_signature():
+    assert list(inspect.signature(nt2c.denoise).parameters) == [
+        "image",
+        "pixel_size_a",
+        "model",
+        "output_pixel_size_a",
+        "device",
+        "precision",
+        "keep_background",
+    ]
+
+
+def test_all_public_names_are_documented():
+    table = re.findall(r"^\| (`.*?`) \|", DOCUMENT.read_text(), re.MULTILINE)
+    assert set(re.findall(r"`(\w+)`", " ".join(table))) == PUBLIC
+
+
+def test_import_is_cheap():
+    code = "import sys, nt2c; dir(nt2c); print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert {"torch", "numpy", "pydantic"}.isdisjoint(run.stdout.split())
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int16, np.uint8])
+def test_numpy(dtype):
+    model = random_model()
+    image = noise().astype(dtype)
+    before = image.copy()
+    result = nt2c.denoise(image, 2.0, model, device="cpu", precision="fp32")
+    expected = full_denoise(image, 2.0, model, device="cpu", precision="fp32")
+    np.testing.assert_array_equal(result, expected)
+    np.testing.assert_array_equal(image, before)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.int16])
+def test_torch(dtype):
+    image = torch.from_numpy(noise().round()).to(dtype).requires_grad_(dtype == torch.float32)
+    result = nt2c.denoise(image, 2.0, random_model(), device="cpu", precision="fp32")
+    assert result.device == image.device
+    assert result.dtype == torch.float32
+    plain = image.detach().float().numpy()
+    expected = nt2c.denoise(plain, 2.0, random_model(), device="cpu", precision="fp32")
+    np.testing.assert_array_equal(result.numpy(), expected)
+
+
+def test_options_change_the_result():
+    image, usual = noise(), {"model": random_model(), "device": "cpu", "precision": "fp32"}
+    plain = nt2c.denoise(image, 2.0, **usual)
+    assert nt2c.denoise(image, 2.0, **usual, output_pixel_size_a=4.0).shape == (24, 28)
+    for option in (
+        {"keep_background": True},
+        {"precision": "bf16"},
+        {"model": random_model(seed=1)},
+    ):
+        assert not np.array_equal(nt2c.denoise(image, 2.0, **(usual | option)), plain)
+    assert not np.array_equal(nt2c.denoise(image, 2.5, **usual), plain)
+
+
+def test_errors():
+    for bad in (0, -1.0, float("nan")):
+        with pytest.raises(nt2c.SettingsError, match="pixel_size_a"):
+            nt2c.denoise(noise(), bad)
+    with pytest.raises(nt2c.SettingsError, match="no_such_model"):
+        nt2c.denoise(noise(), 1.0, "no_such_model")
+    with pytest.raises(nt2c.InputError, match="two-dimensional"):
+        nt2c.denoise(np.zeros((2, 8, 8)), 1.0)
+
+
+def test_the_document_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "micrographs").mkdir()
+    micrograph(tmp_path / "micrographs" / "a.mrc")
+    blocks = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    assert len(blocks) == 4
+    names = {"array": noise(), "images": [noise(seed=1)]}
+    exec("\n".join(blocks), names)
+    assert names["denoised"].shape == names["array"].shape
+    assert names["failed"] == []
+    assert (tmp_path / "denoised" / "a.mrc").exists()
+    assert (tmp_path / "a_denoised.mrc").exists()
