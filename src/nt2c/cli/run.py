@@ -89,7 +89,7 @@ def _denoise(job: "FitJob", result: "FitResult", watch: "ConsoleWatch") -> "Summ
     watch.begin("denoise", len(job.inputs))
     shown: list[FileResult] = []
 
-    def show(one: FileResult) -> None:
+    def show(one: "FileResult") -> None:
         shown.append(one)
         watch.advance(len(shown), one.input.name)
 
