@@ -99,7 +99,7 @@ def test_options_change_the_result():
 
 
 def test_errors():
-    for bad in (0, -1.0, float("nan")):
+    for bad in (None, 0, -1.0, float("nan")):
         with pytest.raises(nt2c.SettingsError, match="pixel_size_a"):
             nt2c.denoise(noise(), bad)
     with pytest.raises(nt2c.SettingsError, match="no_such_model"):

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from nt2c.core.errors import SettingsError
 from nt2c.inference.denoiser import BUNDLED, Precision, load_model
 from nt2c.inference.denoiser import denoise as _denoise
 from nt2c.models.denoiser import DenoiserModel
@@ -85,6 +86,8 @@ def denoise(
     """
     from nt2c.io.pixel_size import check_pixel_size
 
+    if pixel_size_a is None:  # what a header without one gives
+        raise SettingsError("pixel_size_a = None: give the pixel size of the image in angstrom")
     check_pixel_size("pixel_size_a =", pixel_size_a)
     check_pixel_size("output_pixel_size_a =", output_pixel_size_a)
     if device == "auto" and torch.is_tensor(image) and image.is_cuda:

@@ -119,6 +119,17 @@ def test_frc_crossing_of_a_known_lowpass(rng):
         assert curve.resolution_a(level) == pytest.approx(1 / cut, rel=2.5 / 50)  # 50 rings
 
 
+def test_leakage_beyond_the_band_of_an_image_does_not_correlate(rng):
+    """A denoised image holds next to nothing beyond its band; its share of the truth is leakage."""
+    clean = rng.standard_normal((200, 200))
+    k = np.hypot(np.fft.fftfreq(200, 2.0)[:, None], np.fft.rfftfreq(200, 2.0)[None])
+    cut = 0.125
+    image = np.fft.irfft2(np.fft.rfft2(clean) * np.where(k < cut, 1, 1e-4), clean.shape)
+    curve = truth.frc(image, clean, 2.0)
+    assert curve.resolution_a(0.5) == pytest.approx(1 / cut, rel=2.5 / 50)
+    assert not curve.correlation[curve.frequency > 1.5 * cut].any()
+
+
 def test_resolution_is_interpolated_on_the_falling_side():
     """A curve that rises to 1 at 0.2 / A and falls linearly to 0 at 0.5 / A."""
     frequency = np.linspace(0.01, 0.5, 50)

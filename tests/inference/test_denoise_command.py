@@ -92,6 +92,8 @@ def test_nothing_done_is_not_called_a_result(raw, nt2c):
         (["--output-pixel-size", "nan"], "--output-pixel-size nan: must be a positive number"),
         (["--device", "abacus"], "use auto, cpu, cuda"),
         (["--suffix", "a/b"], "holds '/'"),
+        (["--retry-failed", "--overwrite"], "not together with --overwrite"),
+        (["--idle-exit", "5"], "only with --live"),
         (["--nonsense"], "--nonsense"),
     ],
 )

@@ -37,6 +37,11 @@ def test_a_folder_gives_its_micrographs_and_nothing_else(tmp_path):
     assert {item.star_pixel_size_a for item in found} == {None}
 
 
+def test_one_path_is_a_list_of_one(tmp_path):
+    _touch(tmp_path, "b.mrc", "a.mrc")
+    assert find_inputs(tmp_path) == find_inputs(str(tmp_path)) == find_inputs([tmp_path])
+
+
 def test_a_folder_without_micrographs_says_what_to_do(tmp_path):
     with pytest.raises(InputError, match=r"no micrographs.*\*\*/\*\.mrc"):
         find_inputs([_touch(tmp_path, "deeper/a.mrc", "a.txt")])

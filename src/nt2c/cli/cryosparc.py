@@ -49,8 +49,8 @@ def cryosparc(
 ) -> int:
     """Denoise exposures of CryoSPARC; adds micrograph_blob_denoised to them.
 
-    With --project, --workspace and --job as an external job, through cryosparc-tools (pip install
-    "nt2c[cryosparc]"), on a machine that sees the project's folder. Log in before with
+    With --project, --workspace and --job as an external job, through cryosparc-tools (the extra
+    `cryosparc` of nt2c), on a machine that sees the project's folder. Log in before with
     `python -m cryosparc.tools login`, or set CRYOSPARC_BASE_URL, CRYOSPARC_EMAIL and
     CRYOSPARC_PASSWORD. With --exposures from and to .cs files, without a server.
     """

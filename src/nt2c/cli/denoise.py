@@ -118,6 +118,10 @@ def denoise(
         raise SettingsError(
             "--live: not together with --shard, --retry-failed, --json or --device cuda:all"
         )
+    if retry_failed and overwrite:
+        raise SettingsError("--retry-failed: not together with --overwrite, which does all again")
+    if idle_exit is not None and not live:
+        raise SettingsError("--idle-exit: only with --live")
     part = Shard.parse(shard) if shard else None
     found = [] if live else find_inputs(inputs)
     stars = [Path(given) for given in inputs if given.lower().endswith(".star")]

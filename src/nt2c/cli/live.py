@@ -1,9 +1,12 @@
 """`nt2c denoise --live`."""
 
+import glob
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import typer
 
 if TYPE_CHECKING:
     from nt2c.inference.runner import RunOptions
@@ -38,6 +41,9 @@ def denoise_live(
     def find() -> list[Job]:
         return plan_jobs(find_inputs(inputs), output, suffix)
 
+    for given in inputs:
+        if not glob.has_magic(given) and not Path(given).exists():
+            typer.echo(f"{given}: not there yet; waiting for it")
     started = time.perf_counter()
     about = describe_run(model, options.settings, [device], stars=stars)
     runner = Runner(model, options, device)

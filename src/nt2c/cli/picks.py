@@ -56,7 +56,7 @@ def picks_to_raw(
     targets = Targets(
         find_inputs(images) if images else [], find_inputs(denoised) if denoised else [], scale
     )
-    failed = False
+    failed, written = False, 0
     for path in picks:
         try:
             if path.suffix.lower() == ".cs":
@@ -69,6 +69,8 @@ def picks_to_raw(
             typer.secho(f"nt2c: {error}", err=True, fg="red")
             failed = True
         else:
+            written += 1
             typer.echo(f"{path}: {count} picks for the raw micrographs")
-    typer.echo(f"results are in {output}")
+    if written:
+        typer.echo(f"results are in {output}")
     return 1 if failed else 0

@@ -57,12 +57,13 @@ def sum_frames(
             write_micrograph(path, image, size_a, label=label)
         typer.echo(f"{item.path}: {count} frames")
 
-    failed = 0
-    for item in find_inputs(inputs):
+    movies, failed = find_inputs(inputs), 0
+    for item in movies:
         try:
             work(item)
         except InputError as error:
             typer.secho(f"nt2c: {error}", err=True, fg="red")
             failed += 1
-    typer.echo(f"results are in {output}")
+    if failed < len(movies):
+        typer.echo(f"results are in {output}")
     return 1 if failed else 0

@@ -11,6 +11,7 @@ from nt2c.evaluation.spectral import Float64, Image, ring_sums, rings, tapered
 SSIM_SIGMA_PX = 1.5
 SSIM_RADIUS_PX = 5
 SMOOTHED_RINGS = 5
+_LEAST_POWER = 1e-4
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class FrcCurve:
     frequency : array, shape (rings,)
         Ring centres in 1/angstrom, without the zero frequency, up to Nyquist.
     correlation : array, shape (rings,)
-        Correlation per ring in [-1, 1]; 0 where a ring holds no power.
+        Correlation per ring in [-1, 1]; 0 where a ring of either holds none of its power.
     """
 
     frequency: Float64
@@ -235,7 +236,9 @@ def frc(image: Image, truth: Image, pixel_size_a: float) -> FrcCurve:
     Returns
     -------
     FrcCurve
-        Rings are one Fourier pixel of the longer side wide.
+        Rings are one Fourier pixel of the longer side wide. The correlation counts as 0 where one
+        image has less than 1e-4 of the other's power, each in terms of its own whole power: what
+        lies beyond the band of a denoised image is rounding and leakage, which may correlate.
 
     Raises
     ------
@@ -254,8 +257,10 @@ def frc(image: Image, truth: Image, pixel_size_a: float) -> FrcCurve:
         return ring_sums(values, index, frequency.size, shape[1])
 
     cross = summed((a * b.conj()).real)
-    power = np.sqrt(summed(np.abs(a) ** 2) * summed(np.abs(b) ** 2))
-    curve = np.divide(cross, power, out=np.zeros_like(cross), where=power > 0)
+    power_a, power_b = summed(np.abs(a) ** 2), summed(np.abs(b) ** 2)
+    share_a, share_b = (p / max(float(p[1:].sum()), 1e-300) for p in (power_a, power_b))
+    held = (share_a > _LEAST_POWER * share_b) & (share_b > _LEAST_POWER * share_a)
+    curve = np.divide(cross, np.sqrt(power_a * power_b), out=np.zeros_like(cross), where=held)
     return FrcCurve(frequency[1:], curve[1:])
 
 

@@ -28,7 +28,9 @@ def choose_device(device: str) -> torch.device:
     except RuntimeError:
         chosen = torch.device("meta")
     if chosen.type not in ("cpu", "cuda"):
-        raise SettingsError(f"--device {device}: use auto, cpu, cuda or cuda:N")
+        raise SettingsError(
+            f"--device {device}: use auto, cpu, cuda or cuda:N (or cuda:all, for files)"
+        )
     if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
         raise SettingsError(
             f"--device {device}: {torch.cuda.device_count()} CUDA devices are visible; "

@@ -56,12 +56,12 @@ def split_ending(name: str) -> tuple[str, str]:
     return name[:cut], name[cut:]
 
 
-def find_inputs(paths: Sequence[Path | str]) -> list[MicrographInput]:
+def find_inputs(paths: Path | str | Sequence[Path | str]) -> list[MicrographInput]:
     """Return the micrographs that `paths` stand for, each once, with distinct output names.
 
     Parameters
     ----------
-    paths : sequence of Path or str
+    paths : Path, str, or sequence of them
         Files are taken as they are, even if missing, so that one bad name does not stop the others.
         Folders give their files with one of `MICROGRAPH_ENDINGS`, not those of their
         subfolders, and without hidden files and the products of motion correction and CTF programs
@@ -82,7 +82,7 @@ def find_inputs(paths: Sequence[Path | str]) -> list[MicrographInput]:
         A folder or pattern gives no micrograph, or a STAR file cannot be used.
     """
     found: dict[Path, _Found] = {}
-    for path in paths:
+    for path in [paths] if isinstance(paths, str | Path) else paths:
         for item in _expand(path):
             found.setdefault(_absolute(item.path), item)
     names = _output_names(list(found.values()))

@@ -71,7 +71,10 @@ class Targets:
         """
         raw = _match(name, self._raw)
         if raw is None:
-            raise InputError(f"{name}: none of the raw micrographs has this name; check --raw")
+            raise InputError(
+                f"{name}: none of the raw micrographs has this name; check --raw (a file of "
+                "coordinates bears the name of its micrograph)"
+            )
         scale_x, scale_y = (self._scale,) * 2 if self._scale else self._ratio(name, raw)
         return Target(_relative(raw), scale_x, scale_y)
 
