@@ -149,6 +149,21 @@ def test_uneven_noise_is_even_in_its_own_units():
     assert (back - image).abs().max() < 1e-3
 
 
+def test_the_number_of_threads_changes_nothing():
+    image = 500 + 20 * uneven((512, 512)) * white(18, (512, 512))
+    threads = torch.get_num_threads()
+    found = []
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            found.append(fit_scaling(image, PIXEL_A))
+    finally:
+        torch.set_num_threads(threads)
+    one, two = found
+    assert torch.equal(one.offset, two.offset)
+    assert torch.equal(one.unit, two.unit)
+
+
 def test_even_noise_and_particles_leave_one_unit_for_all():
     for image in (white(16), 500 + 20 * (white(17) + particles())):
         assert torch.equal(fit_scaling(image, PIXEL_A).strength, torch.ones(SHAPE))

@@ -72,14 +72,17 @@ def _noise(image: Tensor, pixel_size_a: float, nyquist_a: float) -> tuple[Tensor
 def _local_strength(fine: Tensor, pixel_size_a: float) -> Tensor:
     """Local standard deviation of fine noise; 1 where it varies no more than chance explains."""
     variance = gaussian_lowpass(fine.square(), _LOCAL_SIGMA_A / pixel_size_a)
-    ratio = variance / variance.mean((-2, -1), keepdim=True).clamp(min=1e-30)
+    # Sums in double precision: the result does not depend on the number of threads.
+    mean = variance.mean((-2, -1), keepdim=True, dtype=torch.float64)
+    ratio = (variance / mean.clamp(min=1e-30)).to(variance.dtype)
     reach = _LARGEST_RATIO**2
     deviation = ratio.clamp(1 / reach, reach).log() / 2
     low, middle, high = _levels(deviation, (0.16, 0.5, 0.84))
     spread = (high - low) / 2
     followed = (1 - (_EVEN / spread.clamp(min=_EVEN)).square()).clamp(min=0)
     strength = torch.exp(followed * (deviation - middle))
-    return strength / strength.square().mean((-2, -1), keepdim=True).sqrt()
+    square = strength.square().mean((-2, -1), keepdim=True, dtype=torch.float64)
+    return strength / square.sqrt().to(strength.dtype)
 
 
 @dataclass(frozen=True)
@@ -140,6 +143,6 @@ def fit_scaling(
         `sigma` is 0 where the image holds no noise at all.
     """
     background = slow_background(image, pixel_size_a)
-    offset = image.mean((-2, -1), keepdim=True)
+    offset = image.mean((-2, -1), keepdim=True, dtype=torch.float64).to(image.dtype)
     nyquist_a = max(nyquist_a or 0.0, 2 * pixel_size_a)
     return Scaling(background, offset, *_noise(image - background, pixel_size_a, nyquist_a))
