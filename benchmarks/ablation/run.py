@@ -24,7 +24,7 @@ from benchmarks.ablation.chain import Chain, Talk
 from benchmarks.ablation.sets import DATA, DESIGNS, OUTPUTS, RESULTS
 from benchmarks.ablation.subjects import NAMES, load_subject
 from benchmarks.ablation.variants import VARIANTS, Budget, Variant, recipe_of
-from benchmarks.quality import commit
+from benchmarks.about import commit
 
 from nt2c import __version__
 from nt2c.core.errors import InputError, SettingsError

@@ -9,16 +9,8 @@ from typing import Any
 
 import numpy as np
 from benchmarks.ablation.sets import DESIGNS, OUTPUTS, Design, ensure_set
-from benchmarks.quality import (
-    Array,
-    Field,
-    band_score,
-    judge_noise,
-    read,
-    read_pairs,
-    read_truths,
-    score_pairs,
-)
+from benchmarks.quality.fields import Array, Field, read, read_pairs, read_truths
+from benchmarks.quality.scores import band_score, judge_noise, score_pairs
 
 from nt2c.core.errors import InputError
 from nt2c.evaluation.pairs import pooled_fraction

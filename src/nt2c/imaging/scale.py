@@ -74,7 +74,7 @@ def _local_strength(fine: Tensor, pixel_size_a: float) -> Tensor:
     variance = gaussian_lowpass(fine.square(), _LOCAL_SIGMA_A / pixel_size_a)
     # Sums in double precision: the result does not depend on the number of threads.
     mean = variance.mean((-2, -1), keepdim=True, dtype=torch.float64)
-    ratio = (variance / mean.clamp(min=1e-30)).to(variance.dtype)
+    ratio = variance / mean.clamp(min=1e-30).to(variance.dtype)
     reach = _LARGEST_RATIO**2
     deviation = ratio.clamp(1 / reach, reach).log() / 2
     low, middle, high = _levels(deviation, (0.16, 0.5, 0.84))
