@@ -100,7 +100,7 @@ def test_without_cryosparc_tools(project, model_file, capsys):
     assert pixels(path).shape == tuple(new[f"{SLOT}/shape"][0]) == (16, 18)
     assert new[f"{SLOT}/psize_A"][0] == pytest.approx(6, rel=0.03)
     assert set(new[f"{SLOT}/format"]) == {b"MRC/12"}
-    assert "3 exposures are denoised, 0 failed" in capsys.readouterr().out
+    assert "3 exposures denoised, 0 failed" in capsys.readouterr().out
 
 
 def test_a_missing_exposure_is_left_out(project, model_file, capsys):

@@ -175,7 +175,7 @@ def test_live_command(tmp_path, raw, model_file):
     assert (status["over"], status["done"], status["failed"]) == (True, 1, 1)
     assert "an empty file" in status["failures"][str(raw / "corrupt.mrc")]
     text = page.read_text()
-    assert "1 micrographs denoised, 1 failed. The watch has ended." in text
+    assert "1 micrograph denoised, 1 failed. The watch has ended." in text
     assert "data:image/png;base64," in text
     assert "http-equiv" not in text
     record = json.loads((out / "summary.json").read_text())

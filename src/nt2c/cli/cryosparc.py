@@ -7,6 +7,7 @@ import typer
 
 from nt2c.core.advice import EXTRACT_FROM_RAW
 from nt2c.core.errors import SettingsError
+from nt2c.core.words import plural
 from nt2c.inference.settings import DenoiseSettings
 from nt2c.io.pixel_size import check_pixel_size
 
@@ -69,7 +70,7 @@ def cryosparc(
     else:
         raise SettingsError("give --project, --workspace and --job; or --exposures")
     failed = [result for result in done.results if result.status == "failed"]
-    typer.echo(f"{len(done.rows)} exposures are denoised, {len(failed)} failed")
+    typer.echo(f"{plural(len(done.rows), 'exposure')} denoised, {len(failed)} failed")
     typer.echo(EXTRACT_FROM_RAW)
     return 1 if failed else 0
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nt2c.core.words import plural
 from nt2c.io.pixel_size import check_pixel_size
 
 if TYPE_CHECKING:
@@ -121,8 +122,8 @@ def _progress(total: int) -> Iterator[Callable[["FileOutcome"], None]]:
 def _report(summary: dict[str, Any], output: Path) -> None:
     side_a = summary["size_px"] * summary["pixel_size_a"]
     typer.echo(
-        f"{summary['windows']} windows of {side_a:.0f} A ({summary['size_px']} px of "
-        f"{summary['pixel_size_a']:g} A) from {summary['micrographs']} micrographs"
+        f"{plural(summary['windows'], 'window')} of {side_a:.0f} A ({summary['size_px']} px of "
+        f"{summary['pixel_size_a']:g} A) from {plural(summary['micrographs'], 'micrograph')}"
     )
     for warning in summary["warnings"]:
         typer.echo(f"warning: {warning}")

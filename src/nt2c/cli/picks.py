@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from nt2c.core.errors import InputError, SettingsError
+from nt2c.core.words import plural
 
 
 def picks_to_raw(
@@ -70,7 +71,7 @@ def picks_to_raw(
             failed = True
         else:
             written += 1
-            typer.echo(f"{path}: {count} picks for the raw micrographs")
+            typer.echo(f"{path}: {plural(count, 'pick')} for the raw micrographs")
     if written:
         typer.echo(f"results are in {output}")
     return 1 if failed else 0

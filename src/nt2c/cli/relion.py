@@ -9,6 +9,7 @@ import typer
 from nt2c.cli.watch import ConsoleWatch
 from nt2c.core.advice import EXTRACT_FROM_RAW
 from nt2c.core.errors import InputError, SettingsError
+from nt2c.core.words import plural
 from nt2c.hosts.relion import (
     LOGFILE,
     denoise_listed,
@@ -141,7 +142,7 @@ def _denoise(
     failed = [result for result in results if result.status == "failed"]
     there = sum(map(is_there, results))
     lines = [
-        f"{there} micrographs of {star} are denoised, {len(failed)} failed",
+        f"{plural(there, 'micrograph')} of {star} denoised, {len(failed)} failed",
         f"model {model} on {where}",
         "",
         EXTRACT_FROM_RAW,

@@ -21,6 +21,7 @@ from nt2c.cli.fit import (
 )
 from nt2c.core.advice import EXTRACT_FROM_RAW
 from nt2c.core.errors import SettingsError
+from nt2c.core.words import plural
 
 if TYPE_CHECKING:
     from nt2c.cli.watch import ConsoleWatch
@@ -102,7 +103,8 @@ def _denoise(job: "FitJob", result: "FitResult", watch: "ConsoleWatch") -> "Summ
         on_result=show,
     )
     done, skipped = (len(summary.with_status(status)) for status in ("done", "skipped"))
-    watch.verdict("denoise", f"{done + skipped} micrographs", summary.seconds, reused=not done)
+    there = plural(done + skipped, "micrograph")
+    watch.verdict("denoise", there, summary.seconds, reused=not done)
     return summary
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nt2c.core.errors import SettingsError
+from nt2c.core.words import plural
 from nt2c.io.pixel_size import check_pixel_size
 from nt2c.simulation.settings import ImagingSettings, SimulationSettings, SpecimenSettings
 
@@ -212,7 +213,7 @@ def run(
     _write_star(folder / "micrographs.star", records, settings)
     particles = sum(record["particles"] for record in records)
     typer.echo(
-        f"{count} micrographs with {particles} particles in {folder}\n"
+        f"{plural(count, 'micrograph')} with {plural(particles, 'particle')} in {folder}\n"
         f"denoise them: nt2c denoise {folder} -o denoised\n"
         f"and score:    nt2c evaluate denoised --truth {folder / 'clean'}"
     )

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from nt2c.core.errors import InputError
+from nt2c.core.words import plural
 from nt2c.io.pixel_size import check_pixel_size
 
 
@@ -53,9 +54,9 @@ def sum_frames(
             path = output / name.with_name(f"{name.stem}{ending}.mrc")
             if path.exists() and path.samefile(item.path):
                 raise InputError(f"{path}: would be written over; give another folder with -o")
-            label = history_label(f"sum of {count} frames{ending.replace('_', ' ')}")
+            label = history_label(f"sum of {plural(count, 'frame')}{ending.replace('_', ' ')}")
             write_micrograph(path, image, size_a, label=label)
-        typer.echo(f"{item.path}: {count} frames")
+        typer.echo(f"{item.path}: {plural(count, 'frame')}")
 
     movies, failed = find_inputs(inputs), 0
     for item in movies:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nt2c.core.errors import InputError
+from nt2c.core.words import plural
 from nt2c.inference.batch import denoise_files
 from nt2c.inference.settings import DenoiseSettings
 from nt2c.inference.summary import FileResult
@@ -94,7 +95,8 @@ def denoise_exposures(
     rows = [row for row, result in enumerate(results) if result.status in ("done", "skipped")]
     if not rows:
         raise InputError(
-            f"none of {len(results)} exposures could be denoised; the first: {results[0].message}"
+            f"none of {plural(len(results), 'exposure')} could be denoised; "
+            f"the first: {results[0].message}"
         )
     fields = _fields([results[row].output for row in rows], project_dir, settings)
     return Denoised(rows, fields, results)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from nt2c.core.errors import InputError, Nt2cError
+from nt2c.core.words import plural
 from nt2c.inference.batch import denoise_files
 from nt2c.inference.settings import DenoiseSettings
 from nt2c.inference.summary import FileResult, Summary
@@ -136,7 +137,7 @@ def denoise_listed(
         pass
     if not any(map(is_there, results)):
         raise InputError(
-            f"{star}: none of its {len(results)} micrographs could be denoised; "
+            f"{star}: none of its {plural(len(results), 'micrograph')} could be denoised; "
             f"the first: {results[0].message}"
         )
     return results

@@ -3,13 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from nt2c.core.words import plural
+
 Record = Mapping[str, Any]
 _FEW = 30
-
-
-def plural(count: int, thing: str) -> str:
-    """Return "1 window", "2 windows"."""
-    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
 def percent(share: float) -> str:
@@ -32,7 +29,7 @@ def of_noise(record: Record) -> str:
     """How like the noise the sampler's draws are, beside a coloured Gaussian field's."""
     own, coloured = record["fidelity"], record.get("coloured")
     error, judges = own["radial_error"], record["judged_by"]
-    few = f"; judged by only {judges} windows, which says little" if judges < _FEW else ""
+    few = f"; judged by only {plural(judges, 'window')}, which says little" if judges < _FEW else ""
     beside = f" (coloured Gaussian {coloured['classifier_auc']['value']:.2f})" if coloured else ""
     return (
         f"{record['noise']}: spectrum agrees to {percent(error['value'])} in every ring (chance: "

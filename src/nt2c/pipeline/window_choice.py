@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from nt2c.core.errors import InputError
+from nt2c.core.words import plural
 from nt2c.noise.extraction import ExtractionSettings, Level, Windows, window_px
 
 
@@ -57,9 +58,9 @@ def choose(found: list[Found], settings: ExtractionSettings, working_a: float) -
                 counts[size] = choice.count
     listed = ", ".join(f"{count} of {size * working_a:.0f} A" for size, count in counts.items())
     raise InputError(
-        f"too few windows without particles in {len(found)} micrographs: {listed}; at least "
-        f"{settings.least} are needed. Give more micrographs or emptier ones (areas of the grid "
-        "with few particles are best), smaller windows (--window, or extraction.windows_a in a "
+        f"too few windows without particles in {plural(len(found), 'micrograph')}: {listed}; "
+        f"at least {settings.least} are needed. Give more micrographs or emptier ones "
+        "(areas of the grid with few particles are best), smaller windows (--window, or extraction.windows_a in a "
         "recipe), or see whether --pixel-size is right"
     )
 

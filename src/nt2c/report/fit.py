@@ -11,6 +11,7 @@ from torch import Tensor
 
 from nt2c.core.errors import InputError
 from nt2c.core.random import stream
+from nt2c.core.words import plural
 from nt2c.io.micrographs import open_micrograph
 from nt2c.noise.transfer import segments, tapered_power
 from nt2c.pipeline.job import FitJob
@@ -160,8 +161,9 @@ def _noise(job: FitJob, stage: Record) -> Section:
         rows.append([*row, _figure(stage["coloured"][name])] if "coloured" in stage else row)
     columns = ["", stage["noise"], *(["coloured Gaussian"] if "coloured" in stage else [])]
     note = (
-        f"Against {stage['judged_by']} windows that were not learned from, with 95 % confidence. "
-        "A star: sets of the same noise would differ as much in less than 1 of 100 cases."
+        f"Against {plural(stage['judged_by'], 'window')} that were not learned from, with "
+        "95 % confidence. A star: sets of the same noise would differ as much in less than "
+        "1 of 100 cases."
     )
     pictures = same_scale(
         ("real windows", mosaic(windows.numpy())),
@@ -216,7 +218,8 @@ def _comparisons(job: FitJob) -> list[Comparison]:
 def _details(job: FitJob, record: Record) -> Sequence[str]:
     structures = [path.name for path in job.structures]
     return [
-        f"{len(record['inputs'])} micrographs, recipe {job.recipe.name}, seed {job.recipe.seed}",
+        f"{plural(len(record['inputs']), 'micrograph')}, recipe {job.recipe.name}, "
+        f"seed {job.recipe.seed}",
         f"coarse model {record['coarse']['name']} ({record['coarse']['fingerprint']})",
         f"particles learned: {', '.join(structures) or 'random assemblies'}",
         "everything in numbers: fit.json, evaluation.json",

@@ -5,6 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from nt2c.core.errors import InputError
+from nt2c.core.words import plural
 from nt2c.inference.live import LiveState
 from nt2c.io.micrographs import open_micrograph
 from nt2c.io.records import write_json
@@ -68,7 +69,7 @@ def _verdict(state: LiveState, counts: dict[str, int]) -> str:
     ready = counts["done"] + counts["skipped"]
     ending = "The watch has ended." if state.over else f"{len(state.waiting)} not complete yet."
     failed = f", {counts['failed']} failed" if counts["failed"] else ""
-    return f"{ready} micrographs denoised{failed}. {ending}"
+    return f"{plural(ready, 'micrograph')} denoised{failed}. {ending}"
 
 
 def _faults(rows: list[tuple[str, str, str]]) -> Table:
