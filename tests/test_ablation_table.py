@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from benchmarks.ablation import table
-from benchmarks.ablation.table import BEGIN, END, chosen, draw, filled, gaps_db, sections
+from benchmarks.ablation.table import chosen, draw, gaps_db, sections
 
 Record = dict[str, Any]
 
@@ -78,12 +78,6 @@ def test_bars_that_are_missed_are_said_so() -> None:
     assert text.count("**not met**") == 2
 
 
-def test_page_between_its_markers_is_replaced(tmp_path: Path) -> None:
-    page = f"top\n{BEGIN}\nold\n{END}\nend\n"
-    once = filled(page, "new")
-    assert once == f"top\n{BEGIN}\n\nnew\n\n{END}\nend\n"
-    assert filled(once, "new") == once
-    with pytest.raises(SystemExit, match="lacks the markers"):
-        filled("nothing", "new")
+def test_figure_is_drawn(tmp_path: Path) -> None:
     draw(chosen(records(), None), tmp_path / "figure.png")
     assert (tmp_path / "figure.png").stat().st_size > 1000

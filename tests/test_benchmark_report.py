@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 from benchmarks.about import ROOT
+from benchmarks.pages import filled, markdown
 from benchmarks.report import picking, quality, speed
-from benchmarks.report.records import Latest, circumstances, filled, latest, markdown
+from benchmarks.report.records import Latest, circumstances, latest
 
 MACHINE = {"cpu": "some processor", "cores": 2, "threads": 1}
 

@@ -7,7 +7,7 @@ latest record unless `--steps` names another. What is between the markers of the
 """
 
 import argparse
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
@@ -16,14 +16,13 @@ from typing import Any
 from benchmarks.ablation.sets import DESIGNS, RESULTS, ROOT
 from benchmarks.ablation.subjects import NAMES, REAL
 from benchmarks.ablation.variants import VARIANTS
+from benchmarks.pages import NONE, filled, markdown
 
 from nt2c.io.files import atomic_path
 from nt2c.io.records import read_records
 
 PAGE = ROOT / "docs" / "results.md"
 FIGURE = ROOT / "docs" / "assets" / "ablation.png"
-BEGIN, END = "<!-- ablation: begin -->", "<!-- ablation: end -->"
-NONE = "–"
 GAP_BAR_DB, NOISE_BAR, FRACTION_BAR = 0.2, 0.05, 0.02
 
 Record = dict[str, Any]
@@ -79,11 +78,6 @@ def figure_of(values: Sequence[float], digits: int, scale: float = 1.0) -> str:
         return NONE
     text = f"{scale * fmean(values):.{digits}f}"
     return f"{text} ± {scale * stdev(values):.{digits}f}" if len(values) > 1 else text
-
-
-def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def score_table(results: Results, sets: Sequence[str], cell: Callable[[str, str], str]) -> str:
@@ -309,15 +303,6 @@ def draw(results: Results, path: Path) -> None:
     pyplot.close(figure)
 
 
-def filled(page: str, text: str) -> str:
-    """Replace what is between the markers."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise SystemExit(f"the page lacks the markers {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n\n{text}\n\n{END}{after}"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--results", type=Path, default=RESULTS)
@@ -332,7 +317,7 @@ def main() -> None:
     text = "\n\n".join(sections(results, trained))
     with atomic_path(arguments.page) as temporary:
         page = arguments.page.read_text(encoding="utf-8")
-        temporary.write_text(filled(page, text), encoding="utf-8")
+        temporary.write_text(filled(page, "ablation", text), encoding="utf-8")
     print(f"{len(results.records)} records in {arguments.page}")
 
 

@@ -10,9 +10,10 @@ import argparse
 from pathlib import Path
 
 from benchmarks.about import RESULTS, ROOT
+from benchmarks.pages import filled
 from benchmarks.quality.crops import FOLDER as CROPS
 from benchmarks.report import figures, picking, quality, speed
-from benchmarks.report.records import filled, latest
+from benchmarks.report.records import latest
 
 from nt2c.io.files import atomic_path
 from nt2c.io.records import read_records

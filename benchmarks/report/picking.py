@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 
+from benchmarks.pages import NONE, markdown
 from benchmarks.report.records import (
-    NONE,
     OURS,
     Latest,
     circumstances,
     label,
-    markdown,
     shown,
     specimen,
 )

@@ -6,15 +6,14 @@ from statistics import fmean
 
 from benchmarks.ablation.sets import RESULTS as ABLATION
 from benchmarks.ablation.table import chosen
+from benchmarks.pages import NONE, markdown
 from benchmarks.report.records import (
     BOUNDS,
-    NONE,
     OURS,
     SETS,
     Latest,
     circumstances,
     label,
-    markdown,
     shown,
     specimen,
 )

@@ -1,14 +1,15 @@
 """Records of the benchmarks, the latest of each kind, and how tables show their figures."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.pages import NONE
+
 from nt2c.io.records import read_records
 
 Record = dict[str, Any]
-NONE = "–"
 LABELS = {
     "raw": "raw",
     "gaussian": "best Gaussian",
@@ -82,13 +83,6 @@ def shown(value: float | None, digits: int = 3, scale: float = 1.0) -> str:
     return NONE if value is None else f"{scale * value:.{digits}f}"
 
 
-def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table without the rows that hold nothing."""
-    full = [row for row in rows if any(cell != NONE for cell in row[1:])]
-    lines = [head, ["---"] * len(head), *full]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def circumstances(records: Iterable[Record]) -> str:
     """Dates, versions, commits and machines of records."""
     found = list(records)
@@ -103,19 +97,3 @@ def circumstances(records: Iterable[Record]) -> str:
         f"Measured {when} with nt2c {versions} (commits {commits}) on {cpus}, "
         f"{' or '.join(map(str, threads))} {'thread' if threads == [1] else 'threads'}."
     )
-
-
-def filled(page: str, name: str, text: str) -> str:
-    """Replace what is between the markers of a name.
-
-    Raises
-    ------
-    ValueError
-        The page lacks them.
-    """
-    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-    before, found, rest = page.partition(begin)
-    _, closed, after = rest.partition(end)
-    if not found or not closed:
-        raise ValueError(f"the page lacks the markers {begin} and {end}")
-    return f"{before}{begin}\n\n{text.strip()}\n\n{end}{after}"

@@ -75,6 +75,25 @@ def test_rows_can_be_dropped(tmp_path):
     assert list(block.find_values("_rlnOpticsGroup")) == ["1", "1"]
 
 
+def test_columns_can_be_added(tmp_path):
+    table = _star(tmp_path).table("rlnMicrographName")
+    new = table.replaced({"rlnMicrographPixelSize": ["1.5", "2", "a b"], "x": ["1", "2", ""]})
+    expected = TEXT.replace("_myNote #4", "_myNote #4\n_rlnMicrographPixelSize #5\n_x #6")
+    expected = expected.replace('"two words" #', '"two words" 1.5 1 #')
+    expected = expected.replace("''", "'' 2 2").replace("plain", 'plain "a b" ""')
+    assert new == expected
+    block = gemmi.cif.read_string(new).find_block("micrographs")
+    assert list(block.find_values("_rlnMicrographPixelSize")) == ["1.5", "2", '"a b"']
+
+
+def test_the_block_of_the_micrographs_comes_first(tmp_path):
+    other = "data_other\n\nloop_\n_rlnMicrographName #1\nx.mrc\n"
+    assert _star(tmp_path, other).micrographs().block == "other"
+    assert _star(tmp_path, other + TEXT).micrographs().block == "micrographs"
+    with pytest.raises(InputError, match="no column of a loop_"):
+        _star(tmp_path, "data_\n_rlnMicrographName x.mrc\n").micrographs()
+
+
 def test_strange_bytes_survive_and_line_ends_become_plain(tmp_path):
     star = _star(tmp_path, TEXT.replace("plain", "b\udcffd").replace("\n", "\r\n"))
     new = star.table("rlnMicrographName").replaced({})

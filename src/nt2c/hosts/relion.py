@@ -175,9 +175,7 @@ def write_lists(star: Path, folder: Path, results: list[FileResult]) -> None:
         for listed in read_micrographs_star(star)
         if listed.path in outputs
     }
-    table = read_star_text(star).table("rlnMicrographName")
-    if table is None:
-        raise InputError(f"{star}: rlnMicrographName is no column of a loop_; write it as a table")
+    table = read_star_text(star).micrographs()
     names = table.column("rlnMicrographName")
     keep = [name in denoised for name in names]
     renamed = {"rlnMicrographName": [denoised.get(name, name) for name in names]}

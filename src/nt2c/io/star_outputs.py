@@ -1,15 +1,17 @@
 """A list of micrographs that names the results in place of the raw micrographs."""
 
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from nt2c.core.errors import InputError
-from nt2c.io.files import atomic_path
 from nt2c.io.star import read_micrographs_star
+from nt2c.io.star_text import StarTable, StarText, read_star_text, write_star_text
 
-_NAME, _GROUP, _PIXEL = "_rlnMicrographName", "_rlnOpticsGroup", "_rlnMicrographPixelSize"
+_NAME, _GROUP, _PIXEL = "rlnMicrographName", "rlnOpticsGroup", "rlnMicrographPixelSize"
+_ORIGINAL = "rlnMicrographOriginalPixelSize"
+_SAME = 1e-4  # headers hold pixel sizes in single precision, lists in some digits
 
 
 def write_outputs_star(
@@ -17,9 +19,9 @@ def write_outputs_star(
 ) -> int:
     """Write the STAR file `source` again with the results' names; all else that it says is kept.
 
-    Rows without a result are left out. Where a result has another sampling than its micrograph,
-    rlnMicrographPixelSize says so. Names are relative to the project folder if the results lie in
-    it, otherwise absolute.
+    Rows without a result are left out. Where a result has another sampling than the list says,
+    rlnMicrographPixelSize says so, in a new column where there is none. Every other byte stays.
+    Names are relative to the project folder if the results lie in it, otherwise absolute.
 
     Parameters
     ----------
@@ -40,45 +42,42 @@ def write_outputs_star(
     InputError
         The source cannot be used, or a result's path holds white space.
     """
-    listed = read_micrographs_star(source)
-    made = {
-        one.name: outputs[absolute]
-        for one in listed
-        if (absolute := Path(os.path.abspath(one.path))) in outputs
-    }
-    document = _read(Path(source))
-    blocks = [block for block in document if block.find_loop(_NAME)]
-    block = next((b for b in blocks if b.name == "micrographs"), blocks[0])
-    loop = block.find_loop(_NAME).get_loop()
-    columns = {tag: list(block.find_loop(tag)) for tag in loop.tags}
-    names = [_text(value) for value in columns[_NAME]]
-    kept = [row for row, name in enumerate(names) if name in made]
-    columns = {tag: [values[row] for row in kept] for tag, values in columns.items()}
-    root = _project_folder(listed[0].name, listed[0].path)
-    columns[_NAME] = [_name(made[names[row]][0], root) for row in kept]
-    sizes = [made[names[row]][1] for row in kept]
-    optics = next((b for b in document if b is not block and b.find_loop(_GROUP)), None)
-    if optics is not None and _GROUP in columns:
-        groups = dict(zip(columns[_GROUP], sizes, strict=True))
-        _set_pixel_sizes(optics, groups)
-    elif sizes:
-        columns[_PIXEL] = [f"{size:.6f}" for size in sizes]
-    _replace(block, loop, columns)
-    with atomic_path(path) as temporary:
-        temporary.write_text(document.as_string(), encoding="utf-8", newline="\n")
-    return len(kept)
+    listed = {one.name: one for one in read_micrographs_star(source)}
+    first = next(iter(listed.values()))
+    root = _project_folder(first.name, first.path)
+    names, sizes_a = {}, {}
+    for name, one in listed.items():
+        output, size_a = outputs.get(Path(os.path.abspath(one.path)), (None, 0.0))
+        if output is not None:
+            names[name] = _name(output, root)
+            if not math.isclose(size_a, one.pixel_size_a or 0.0, rel_tol=_SAME):
+                sizes_a[name] = size_a
+    table = read_star_text(source).micrographs()
+    old = table.column(_NAME)
+    text = _with_sizes(table, sizes_a) if sizes_a else table.file
+    renamed = {_NAME: [names.get(name, name) for name in old]}
+    keep = [name in names for name in old]
+    write_star_text(path, text.micrographs().replaced(renamed, keep))
+    return sum(keep)
 
 
-def _read(path: Path) -> Any:
-    from gemmi import cif
-
-    return cif.read_string(path.read_text(encoding="utf-8", errors="replace"), check_level=0)
-
-
-def _text(value: str) -> str:
-    from gemmi import cif
-
-    return str(cif.as_string(value))
+def _with_sizes(table: StarTable, sizes_a: Mapping[str, float]) -> StarText:
+    """Return the file with other pixel sizes, of micrographs or of their optics groups."""
+    star, names = table.file, table.column(_NAME)
+    optics = next((t for t in star.tables if t is not table and _GROUP in t.labels), None)
+    if optics is None or _PIXEL in table.labels or _GROUP not in table.labels:
+        optics, rows, sizes = table, names, dict(sizes_a)
+    else:
+        rows = optics.column(_GROUP)
+        groups = zip(names, table.column(_GROUP), strict=True)
+        sizes = {group: sizes_a[name] for name, group in groups if name in sizes_a}
+    known = next((label for label in (_PIXEL, _ORIGINAL) if label in optics.labels), None)
+    before = optics.column(known) if known else ["?"] * len(rows)
+    values = [
+        f"{sizes[row]:.6f}" if row in sizes else value
+        for row, value in zip(rows, before, strict=True)
+    ]
+    return StarText(optics.replaced({_PIXEL: values}), star.path)
 
 
 def _project_folder(name: str, path: Path) -> Path:
@@ -93,23 +92,3 @@ def _name(output: Path, root: Path) -> str:
     if len(name.split()) != 1:
         raise InputError(f"{output}: RELION reads no white space in names; choose another folder")
     return name
-
-
-def _set_pixel_sizes(optics: Any, sizes: Mapping[str, float]) -> None:
-    """Set the pixel size of the optics groups that have a result."""
-    loop = optics.find_loop(_GROUP).get_loop()
-    columns = {tag: list(optics.find_loop(tag)) for tag in loop.tags}
-    groups = columns[_GROUP]
-    old = columns.get(_PIXEL, columns.get("_rlnMicrographOriginalPixelSize", ["?"] * len(groups)))
-    columns[_PIXEL] = [
-        f"{sizes[group]:.6f}" if group in sizes else value
-        for group, value in zip(groups, old, strict=True)
-    ]
-    _replace(optics, loop, columns)
-
-
-def _replace(block: Any, loop: Any, columns: Mapping[str, list[str]]) -> None:
-    new = [tag for tag in columns if tag not in loop.tags]
-    if new:
-        loop.add_columns(new, "?")
-    loop.set_all_values([columns[tag] for tag in loop.tags])

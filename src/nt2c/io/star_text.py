@@ -1,8 +1,8 @@
 """STAR files changed in place: every byte that is not meant to change stays.
 
 A parser that writes what it has read loses comments, the widths of columns and the spelling of
-numbers. Here values are found in the text and only those asked for are replaced. Rows are lines,
-as all programs of the field write them.
+numbers. Here values are found in the text, and only those asked for are replaced or added. Rows
+are lines, as all programs of the field write them.
 """
 
 import re
@@ -24,15 +24,21 @@ class StarTable:
     ----------
     file : StarText
         The file that it is part of.
+    block : str
+        Name of the data block.
     labels : tuple of str
         Names of the columns, without the leading "_".
     rows : tuple of int
         Indices of lines.
+    last_label : int
+        Index of the line of the last label.
     """
 
     file: "StarText"
+    block: str
     labels: tuple[str, ...]
     rows: tuple[int, ...]
+    last_label: int
 
     def column(self, label: str) -> list[str]:
         """Return the values of a column, without quotes.
@@ -53,24 +59,32 @@ class StarTable:
         Parameters
         ----------
         changes : mapping of str to sequence of str
-            New values of a column, one for each row.
+            New values of a column, one for each row. A column that is not there is added.
         keep : sequence of bool, optional
             Rows that stay; by default all.
 
         Raises
         ------
         InputError
-            As for `column`.
+            A row has too few or too many values.
         """
         lines = list(self.file.lines)
-        columns = sorted((self._index(label), values) for label, values in changes.items())
+        known = [label for label in changes if label in self.labels]
+        added = [label for label in changes if label not in self.labels]
+        columns = sorted((self._index(label), changes[label]) for label in known)
         for number, row in enumerate(self.rows):
             tokens, line = self._tokens(row), lines[row]
             for index, values in reversed(columns):
                 start, end = tokens[index].span()
                 if _unquoted(line[start:end]) != values[number]:
                     line = line[:start] + _quoted(values[number]) + line[end:]
+            if added:
+                end = _tokens(line)[-1].end()
+                more = [_quoted(changes[label][number]) for label in added]
+                line = " ".join([line[:end], *more]) + line[end:]
             lines[row] = line
+        for number, label in enumerate(added, start=len(self.labels) + 1):
+            lines[self.last_label] += f"\n_{label} #{number}"
         dropped = {row for row, stays in zip(self.rows, keep or (), strict=False) if not stays}
         return "\n".join(line for row, line in enumerate(lines) if row not in dropped)
 
@@ -112,10 +126,25 @@ class StarText:
         fitting = (table for table in self.tables if set(labels) <= set(table.labels))
         return next(fitting, None)
 
+    def micrographs(self) -> StarTable:
+        """Return the table that lists micrographs (rlnMicrographName), as a list of RELION has it.
+
+        Raises
+        ------
+        InputError
+            There is none.
+        """
+        fitting = [table for table in self.tables if "rlnMicrographName" in table.labels]
+        if not fitting:
+            raise InputError(
+                f"{self.path}: rlnMicrographName is no column of a loop_; write it as a table"
+            )
+        return next((table for table in fitting if table.block == "micrographs"), fitting[0])
+
     def _parse(self) -> Iterable[StarTable]:
         labels: list[str] = []
         rows: list[int] = []
-        in_loop = False
+        in_loop, block, last_label = False, "", 0
         for number, line in enumerate(self.lines):
             words = line.split(maxsplit=1)
             if not words or words[0].startswith("#"):
@@ -123,16 +152,18 @@ class StarText:
             word = words[0].lower()
             starts = word == "loop_" or word.startswith("data_")
             if rows and (starts or word.startswith("_")):
-                yield StarTable(self, tuple(labels), tuple(rows))
+                yield StarTable(self, block, tuple(labels), tuple(rows), last_label)
                 rows, in_loop = [], False
             if starts:
                 labels, rows, in_loop = [], [], word == "loop_"
+                block = block if in_loop else words[0][len("data_") :]
             elif word.startswith("_") and in_loop:
                 labels.append(words[0][1:])
+                last_label = number
             elif in_loop:
                 rows.append(number)
         if rows:
-            yield StarTable(self, tuple(labels), tuple(rows))
+            yield StarTable(self, block, tuple(labels), tuple(rows), last_label)
 
 
 def read_star_text(path: Path | str) -> StarText:
