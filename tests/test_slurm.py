@@ -11,7 +11,8 @@ import pytest
 import typer
 
 from nt2c.cli import app
-from nt2c.inference.slurm import SlurmJob
+from nt2c.core.errors import SettingsError
+from nt2c.inference.slurm import SlurmJob, check_time
 from nt2c.io.files import atomic_path
 
 SBATCH = """#!/bin/bash
@@ -173,6 +174,9 @@ def test_options_go_where_they_belong(inputs: Path, capsys: pytest.CaptureFixtur
         (["empty", "-o", "out"], 1, "no micrographs"),
         (["in", "-o", "out", "--model", "genral"], 2, "genral"),
         (["in", "-o", "out", "--json", "x.json"], 2, "--json: not with nt2c slurm"),
+        (["in/one.mrc", "in/two.mrc", "-o", "out"], 1, "in/two.mrc: no such file"),
+        (["in/*.tif", "-o", "out"], 1, "no micrograph matches"),
+        (["in", "-o", "out", "--time", "2 hours"], 2, "--time 2 hours: not a time of Slurm"),
     ],
 )
 def test_what_the_tasks_would_refuse_is_refused_at_once(
@@ -184,6 +188,45 @@ def test_what_the_tasks_would_refuse_is_refused_at_once(
 ) -> None:
     assert app.main(["slurm", *words, "--shards", "2"]) == code
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "text", ["90", "30:00", "0:2:01", "2:00:00", "100:00:00", "1-0", "1-12:30", "1-12:30:15", "0",
+             "UNLIMITED"],
+)  # fmt: skip
+def test_times_of_slurm(text: str) -> None:
+    check_time(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "not a time"),
+        ("2h", "not a time"),
+        ("1:2:3:4", "not a time"),
+        ("1-", "not a time"),
+        ("-5", "not a time"),
+        ("1.5", "not a time"),
+        ("2:00", "that is 120 s, .*2:00:00 for two hours"),
+        ("1", "that is 60 s"),
+        ("0-0:1", "that is 60 s"),
+    ],
+)
+def test_times_that_do_not_do(text: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=rf"--time {text}: .*{message}"):
+        check_time(text)
+
+
+def test_missing_micrographs_of_a_list_are_warned_of(
+    inputs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (inputs / "a.star").write_text(
+        "data_\n\nloop_\n_rlnMicrographName #1\nin/one.mrc\nin/two.mrc\n"
+    )
+    assert app.main(["slurm", "a.star", "-o", "out", "--shards", "2"]) == 0
+    shown = capsys.readouterr()
+    assert "1 micrograph of a.star not there, such as" in shown.err
+    assert shown.out.startswith("#!/bin/bash")
 
 
 def test_submit_submits(inputs: Path, cluster: Path) -> None:

@@ -134,6 +134,24 @@ def test_another_model_or_version_does_it_again(tmp_path, raw, model, monkeypatc
     assert statuses(run(raw / "a.mrc", tmp_path / "out", other)) == ["done"]
 
 
+def test_what_an_older_state_of_the_code_made_is_done_again(tmp_path, raw, model, monkeypatch):
+    run(raw, tmp_path / "out", model)
+    monkeypatch.setattr(stamps, "RESULTS_REVISION", stamps.RESULTS_REVISION + 1)
+    assert statuses(run(raw, tmp_path / "out", model)) == ["done"] * 3
+
+
+def test_results_are_those_of_their_revision(model):
+    """If this fails, and should: raise RESULTS_REVISION, and write the new figures here."""
+    uneven = (noise((240, 260)) - 100) * np.linspace(0.7, 1.4, 260, dtype=np.float32) + 100
+    result = denoise(uneven, 2.0, model, **CPU)
+    figures = [result.mean(), result.std(), *result[60::60, 65::65].ravel()]
+    assert stamps.RESULTS_REVISION == 1
+    assert figures == pytest.approx(
+        [100.106, 8.591, 101.933, 99.317, 93.811, 103.264, 104.810, 104.185, 93.021, 107.693,
+         100.390], rel=1e-4,
+    )  # fmt: skip
+
+
 def test_overwrite_does_all_again(tmp_path, raw, model):
     run(raw, tmp_path / "out", model)
     assert statuses(run(raw, tmp_path / "out", model, overwrite=True)) == ["done"] * 3

@@ -63,6 +63,24 @@ def test_each_input_is_in_one_part_and_stays_there():
     assert all(abs(size - 1000) < 4 * (3000 * 1 / 3 * 2 / 3) ** 0.5 for size in sizes)
 
 
+@pytest.mark.parametrize("count", [2, 3, 4, 7, 11])
+@pytest.mark.parametrize("step", [1, 2, 4, 10])
+def test_numbered_names_are_dealt_out_in_turn(count, step):
+    """Numbers in a row evenly, and others never worse than chance."""
+    names = [f"a/mic_{number:04d}_DW.mrc" for number in range(3, 3 + 600 * step, step)]
+    parts = [Shard(index, count) for index in range(1, count + 1)]
+
+    def sizes(some):
+        found = [MicrographInput(Path(name), name) for name in some]
+        return [sum(part.has(item) for item in found) for part in parts]
+
+    spread = 4 * (600 / count) ** 0.5
+    assert all(abs(size - 600 / count) < spread for size in sizes(names))
+    if step == 1:
+        assert max(sizes(names[:10])) - min(sizes(names[:10])) <= 2
+        assert max(sizes(names)) - min(sizes(names)) <= 2
+
+
 def test_parts_and_merge_equal_the_whole(tmp_path, raw, model):
     out = tmp_path / "out"
     with pytest.raises(InputError, match="no summary"):

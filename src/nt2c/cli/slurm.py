@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from nt2c.core.errors import SettingsError
+from nt2c.core.errors import InputError, SettingsError
+from nt2c.core.words import plural
 
 _OWN = {
     "shard": "--shards says how many there are",
@@ -42,7 +43,8 @@ def slurm(
     time: Annotated[
         str | None,
         typer.Option(
-            metavar="HH:MM:SS", help="Limit of a task; what is left then is queued again."
+            metavar="HH:MM:SS",
+            help="Limit of a task, as Slurm writes it; what is left then is queued again.",
         ),
     ] = None,
     gpus: Annotated[
@@ -62,8 +64,10 @@ def slurm(
     merge says what is done and what failed: DIR/slurm/merge.log. Review the script, then run it
     with bash.
     """
-    from nt2c.inference.slurm import SlurmJob
+    from nt2c.inference.slurm import SlurmJob, check_time
 
+    if time is not None:
+        check_time(time)
     job = SlurmJob(
         # -P: no module of the folder where the jobs run
         program=[sys.executable, "-P", "-m", "nt2c"],
@@ -90,7 +94,6 @@ def _checked(words: list[str]) -> dict[str, Any]:
     """Return the options of denoise in `words`; refuse now what its tasks would refuse later."""
     from nt2c.cli.app import build_app
     from nt2c.inference.denoiser import load_model
-    from nt2c.io.inputs import find_inputs
 
     group: Any = typer.main.get_command(build_app(["denoise"]))
     command = group.commands["denoise"]
@@ -99,9 +102,31 @@ def _checked(words: list[str]) -> dict[str, Any]:
     for name, why in _OWN.items():
         if name in given and given[name] != defaults[name]:
             raise SettingsError(f"--{name}: not with nt2c slurm: {why}")
-    find_inputs(given["inputs"])
+    _check_there(given["inputs"])
     load_model(given["model"])
     return given
+
+
+def _check_there(inputs: list[str]) -> None:
+    """Refuse inputs of which there is nothing; a batch would name them at its end."""
+    from nt2c.io.inputs import find_inputs
+
+    found = find_inputs(inputs)
+    stars = [name for name in inputs if name.lower().endswith(".star")]
+    missing = [item.path for item in found if not item.path.exists()]
+    named = [path for path in missing if str(path) in map(str, map(Path, inputs))]
+    if named:
+        raise InputError(
+            f"{named[0]}: no such file; check the path. Patterns in quotes and folders are looked "
+            "up again when a task starts, files must be there"
+        )
+    if missing:
+        typer.secho(
+            f"nt2c: {plural(len(missing), 'micrograph')} of {', '.join(stars)} not there, such as "
+            f"{missing[0]}; the tasks will name them as failed if that stays so",
+            err=True,
+            fg="yellow",
+        )
 
 
 def _options(**values: str | int | None) -> list[str]:

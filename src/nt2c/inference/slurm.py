@@ -7,13 +7,19 @@ that goes before, stops it after the micrograph in hand. Since what is done is s
 done twice.
 """
 
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from nt2c.core.errors import SettingsError
+
 _GRACE_S = 120  # for the micrograph in hand
 _RESTARTS = 3  # of a task that is killed
+_ENDLESS = ("0", "-1", "infinite", "unlimited")
+_DAYS = re.compile(r"(\d+)-(\d+)(?::(\d+)(?::(\d+))?)?")
+_MINUTES = re.compile(r"(?:(\d+):(?=\d+:))?(\d+)(?::(\d+))?")
 
 _SUBMISSION = """\
 #!/bin/bash
@@ -124,6 +130,37 @@ class SlurmJob:
             restarts=_RESTARTS,
             array_options=shlex.join([*array, *self.both, *self.each]),
             merge_options=shlex.join([*merge, *self.both]),
+        )
+
+
+def check_time(text: str) -> None:
+    """Refuse a limit of time that Slurm does not know, or that leaves no time to denoise.
+
+    Slurm takes MINUTES, MINUTES:SECONDS, HOURS:MINUTES:SECONDS, and DAYS-HOURS with or without
+    :MINUTES and :SECONDS; 0 and UNLIMITED are no limit.
+
+    Raises
+    ------
+    SettingsError
+        It is none of these, or not longer than the time kept for the micrograph in hand.
+    """
+    if text.lower() in _ENDLESS:
+        return
+    if found := _DAYS.fullmatch(text):
+        days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+        hours += 24 * days
+    elif found := _MINUTES.fullmatch(text):
+        hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    else:
+        raise SettingsError(
+            f"--time {text}: not a time of Slurm; give HOURS:MINUTES:SECONDS (2:00:00), "
+            "DAYS-HOURS (1-12) or minutes (90)"
+        )
+    limit_s = 3600 * hours + 60 * minutes + seconds
+    if limit_s <= _GRACE_S:
+        raise SettingsError(
+            f"--time {text}: to Slurm that is {limit_s} s, and {_GRACE_S} s are kept for the "
+            "micrograph in hand; give HOURS:MINUTES:SECONDS (2:00:00 for two hours)"
         )
 
 

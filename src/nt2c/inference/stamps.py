@@ -1,9 +1,9 @@
 """What an output tells of how it was made.
 
 The last label line of an output reads "nt2c VERSION denoise STAMP PRECISION MODEL DATE", where the
-stamp is a hash of the input file (size and modification time), the model's weights, the settings
-and the version. An output with the stamp that would be written now is done; one with another stamp
-is made again; a file without such a line is not ours.
+stamp is a hash of the input file (size and modification time), the model's weights, the settings,
+the version and the revision of the results. An output with the stamp that would be written now is
+done; one with another stamp is made again; a file without such a line is not ours.
 """
 
 import hashlib
@@ -17,6 +17,13 @@ from nt2c.inference.settings import DenoiseSettings
 from nt2c.io.inputs import MicrographInput
 from nt2c.io.mrc import MrcReader
 from nt2c.models.denoiser import DenoiserModel
+
+RESULTS_REVISION = 1
+"""To be raised with every change of the code that changes results by more than rounding.
+
+Between two releases the version stays, and what an older state of the code made must not count as
+done. A test compares a result with figures that belong to this number.
+"""
 
 _LABEL = re.compile(r"nt2c \S+ denoise ([0-9a-f]{12}) (fp32|bf16) ")
 
@@ -38,7 +45,8 @@ def stamp(
 ) -> str:
     """Hash of all that decides the output; changes with the input file."""
     what = [list(state or ()), item.star_pixel_size_a, model_hash, settings.model_dump()]
-    return hashlib.sha256(json.dumps([*what, __version__]).encode()).hexdigest()[:12]
+    made_by = [__version__, RESULTS_REVISION]
+    return hashlib.sha256(json.dumps([*what, *made_by]).encode()).hexdigest()[:12]
 
 
 def made_by_us(path: Path) -> tuple[str, str] | None:
