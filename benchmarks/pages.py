@@ -6,10 +6,10 @@ NONE = "–"
 """What stands in a table where there is nothing."""
 
 
-def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table without the rows that hold nothing."""
-    full = [row for row in rows if any(cell != NONE for cell in row[1:])]
-    lines = [head, ["---"] * len(head), *full]
+def markdown(head: Sequence[str], rows: Iterable[Sequence[str]], *, full: bool = False) -> str:
+    """A table; on request `full`, without the rows that hold nothing."""
+    kept = [row for row in rows if not full or any(cell != NONE for cell in row[1:])]
+    lines = [head, ["---"] * len(head), *kept]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

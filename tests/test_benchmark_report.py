@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 from benchmarks.about import ROOT
-from benchmarks.pages import filled, markdown
+from benchmarks.pages import filled
 from benchmarks.report import picking, quality, speed
-from benchmarks.report.records import Latest, circumstances, latest
+from benchmarks.report.records import Latest, circumstances, latest, markdown
 
 MACHINE = {"cpu": "some processor", "cores": 2, "threads": 1}
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 
-from benchmarks.pages import NONE, markdown
+from benchmarks.pages import NONE
 from benchmarks.report.records import (
     OURS,
     Latest,
     circumstances,
     label,
+    markdown,
     shown,
     specimen,
 )

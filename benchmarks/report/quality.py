@@ -6,7 +6,7 @@ from statistics import fmean
 
 from benchmarks.ablation.sets import RESULTS as ABLATION
 from benchmarks.ablation.table import chosen
-from benchmarks.pages import NONE, markdown
+from benchmarks.pages import NONE
 from benchmarks.report.records import (
     BOUNDS,
     OURS,
@@ -14,6 +14,7 @@ from benchmarks.report.records import (
     Latest,
     circumstances,
     label,
+    markdown,
     shown,
     specimen,
 )

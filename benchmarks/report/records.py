@@ -1,10 +1,11 @@
 """Records of the benchmarks, the latest of each kind, and how tables show their figures."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks import pages
 from benchmarks.pages import NONE
 
 from nt2c.io.records import read_records
@@ -81,6 +82,11 @@ def label(method: str) -> str:
 
 def shown(value: float | None, digits: int = 3, scale: float = 1.0) -> str:
     return NONE if value is None else f"{scale * value:.{digits}f}"
+
+
+def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table without the rows that hold nothing."""
+    return pages.markdown(head, rows, full=True)
 
 
 def circumstances(records: Iterable[Record]) -> str:

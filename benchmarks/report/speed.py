@@ -3,8 +3,8 @@
 from statistics import median
 from typing import Any
 
-from benchmarks.pages import NONE, markdown
-from benchmarks.report.records import Record, circumstances, shown
+from benchmarks.pages import NONE
+from benchmarks.report.records import Record, circumstances, markdown, shown
 from benchmarks.speed.runs import SIZES
 from benchmarks.speed.stages import STAGES
 
