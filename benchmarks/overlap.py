@@ -1,6 +1,6 @@
 """How well reading and writing hide behind computing, on real files.
 
-    python benchmarks/overlap.py [--files 100] [--side 2048] [--threads 1] [--kinds cold deflate]
+    python -m benchmarks.overlap [--files 100] [--side 2048] [--threads 1] [--kinds cold deflate]
 
 Micrographs of counts go through `denoise_files`. Beside the time of the batch stand those of its
 halves, one after the other in the same process: all files read and as many results written, and
