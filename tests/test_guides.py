@@ -1,0 +1,204 @@
+"""Every command in the README and in docs/ is one that works: parsed, and run on tiny data."""
+
+import importlib
+import re
+import shlex
+from pathlib import Path
+
+import mrcfile
+import numpy as np
+import pytest
+import tifffile
+import typer
+
+from nt2c.cli.app import PASSES_ON, build_app, main
+from tests.inference.make import micrograph, noise
+from tests.io.make import write_mrc
+from tests.test_fit import TINY as TINY_FIT
+
+ROOT = Path(__file__).resolve().parent.parent
+GUIDES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
+
+MAKE = "a target of the Makefile, on a fresh clone"
+INSTALL = "installs from the network"
+GPUS = "several GPUs"
+HOURS = "measures for hours, with programs of others"
+
+# Commands that are not run here, by their exact words, and why.
+NOT_RUN = {
+    "make demo": "tests/test_demo.py runs it",
+    "make install": INSTALL,
+    "make lint test": MAKE,
+    "make docs": MAKE,
+    "make benchmarks-fresh": HOURS,
+    "make benchmarks": HOURS,
+    "make benchmarks-report": MAKE,
+    "git clone <address of this repository> nt2c && cd nt2c": INSTALL,
+    "source .venv/bin/activate": INSTALL,
+    "nt2c denoise micrographs.star -o denoised --device cuda:all": GPUS,
+    "CUDA_VISIBLE_DEVICES=0 nt2c denoise micrographs.star -o denoised --shard 1/2 &": GPUS,
+    "CUDA_VISIBLE_DEVICES=1 nt2c denoise micrographs.star -o denoised --shard 2/2 &": GPUS,
+    "wait": GPUS,
+    "torchrun --nproc-per-node 4 -m nt2c train recipes/general.toml -o model.safetensors": GPUS,
+    "torchrun --nproc-per-node 4 -m nt2c fit micrographs.star -o fitted": GPUS,
+    "python -m benchmarks.quality --topaz DIR/bin/topaz": HOURS,
+    "python -m benchmarks.speed --topaz DIR/bin/topaz": HOURS,
+}
+PROJECTS = {"relion.md", "cryosparc.md"}
+"""Guides whose commands run in made projects of these programs, in tests/hosts."""
+SCRIPT = "#!"
+"""A block that begins so is a job script: it is not run."""
+
+# Options put behind a command of a guide, to make it small; of an option the last counts.
+SMALL = {
+    "simulate": ["--count", "2", "--shape", "128", "128", "--pixel-size", "4"],
+    "fit": ["--recipe", "tiny.toml"],
+    "run": ["--recipe", "tiny.toml"],
+}
+SMALL_LIVE = ["--poll", "0.1", "--idle-exit", "0.1"]
+
+TINY_TRAINING = """
+name = "tiny"
+[simulation]
+shape = [96, 96]
+pixel_size_a = 4.0
+[simulation.specimen]
+species = 2
+views = 3
+diameter_a = [90.0, 120.0]
+[network]
+widths = [4, 6]
+blocks = [1, 1]
+[pairs]
+crop_px = 32
+batch = 2
+pool = 2
+validation_fields = 2
+[optimizer]
+steps = 2
+warmup_steps = 1
+validate_every = 2
+bf16 = false
+"""
+
+
+def blocks(guide, *languages):
+    found = re.findall(r"^```(\w*)\n(.*?)^```", guide.read_text(), re.DOTALL | re.MULTILINE)
+    return [block for language, block in found if language in languages]
+
+
+def commands(guide):
+    """Return each command of the guide's shell blocks, without comments."""
+    scripts = [b for b in blocks(guide, "bash", "console", "sh", "") if not b.startswith(SCRIPT)]
+    lines = [line for b in scripts for line in b.replace("\\\n", " ").splitlines()]
+    lines = [re.sub(r"(^|\s)#.*", "", line).removeprefix("$ ").strip() for line in lines]
+    return [line for line in lines if line]
+
+
+def words_of(command):
+    """Return the arguments of `nt2c`, None for another program; patterns without quotes opened."""
+    words = []
+    for quoted in shlex.split(command.replace("'", '"'), posix=False):
+        bare = quoted.strip('"')
+        words += sorted(map(str, Path().glob(bare))) or [bare] if "*" in bare == quoted else [bare]
+    return words[1:] if words[0] == "nt2c" else None
+
+
+def inline(guide):
+    """Return the words of each `nt2c ...` within a sentence."""
+    text = re.sub(r"^```.*?^```", "", guide.read_text(), flags=re.DOTALL | re.MULTILINE)
+    spans = re.findall(r"(?<!`)`nt2c ([^`]+)`", text)
+    return [span.replace("\n", " ").split() for span in spans]
+
+
+def parsers(name):
+    names = (name, "denoise") if name in PASSES_ON else (name,)
+    return [typer.main.get_command(build_app([n])).commands[n] for n in names]
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.stem)
+def test_options_exist(guide):
+    every = [words for command in commands(guide) if (words := words_of(command)) is not None]
+    for words in [*every, *inline(guide)]:
+        if words[0].startswith("-"):
+            continue
+        known = {o for parser in parsers(words[0]) for p in parser.params for o in p.opts}
+        unknown = {word.split("=")[0] for word in words if word.startswith("-")} - known
+        assert not unknown - {"-h", "--help"}, f"nt2c {' '.join(words)}"
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.stem)
+def test_commands_parse(guide):
+    for command in commands(guide):
+        words = words_of(command)
+        if words is not None:
+            parsers(words[0])[0].make_context(words[0], words[1:])  # raises on wrong usage
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.stem)
+def test_python_compiles_and_imports_what_exists(guide):
+    for block in blocks(guide, "python"):
+        compile(block, str(guide), "exec")
+        for module, names in re.findall(r"^from (nt2c[\w.]*) import (.*)$", block, re.MULTILINE):
+            for name in names.split(", "):
+                assert hasattr(importlib.import_module(module), name)
+
+
+def test_the_list_of_what_is_not_run_is_no_longer_than_needed():
+    everywhere = {command for guide in GUIDES for command in commands(guide)}
+    assert set(NOT_RUN) <= everywhere
+
+
+def star(path, names, pixel_size_a):
+    rows = "".join(f"{name} {pixel_size_a} 300.0 2.7 1.0\n" for name in names)
+    path.write_text(
+        "data_\n\nloop_\n_rlnMicrographName #1\n_rlnMicrographPixelSize #2\n_rlnVoltage #3\n"
+        f"_rlnSphericalAberration #4\n_rlnDefocusU #5\n{rows}"
+    )
+
+
+def lay_out(root):
+    """Make what the guides suppose that a user has, small: see the words of their commands."""
+    (root / "recipes").mkdir()
+    (root / "recipes" / "general.toml").write_text(TINY_TRAINING)
+    (root / "tiny.toml").write_text(TINY_FIT)
+    for folder in ("micrographs", "MICROGRAPHS", "MotionCorr/job002/Movies"):
+        (root / folder).mkdir(parents=True)
+        for n in range(2):
+            micrograph(root / folder / f"m{n}.mrc", seed=n, pixel_size_a=4.0, shape=(288, 320))
+            for half in ("EVN", "ODD"):
+                micrograph(root / folder / f"m{n}_{half}.mrc", seed=9 + n, shape=(96, 112))
+    for half in ("even", "odd"):
+        (root / "average" / half).mkdir(parents=True)
+        micrograph(root / "average" / half / "m0.mrc", shape=(96, 112), seed=len(half))
+    star(root / "micrographs.star", ["micrographs/m0.mrc", "micrographs/m1.mrc"], 4.0)
+    (root / "raw").mkdir()
+    tifffile.imwrite(root / "raw" / "t.tif", noise((96, 112)))
+    (root / "aligned").mkdir()
+    write_mrc(root / "aligned" / "a.mrcs", np.stack([noise(seed=n) for n in range(4)]), 2.0)
+    (root / "boxes").mkdir()
+    (root / "boxes" / "m0.box").write_text("10\t20\t8\t8\n")
+    write_mrc(root / "particle.mrc", blob(), 4.0)
+    with mrcfile.open(root / "particle.mrc", "r+") as volume:
+        volume.set_volume()
+
+
+def blob(side=24):
+    z, y, x = np.ogrid[:side, :side, :side] - np.float32(side / 2)
+    return np.exp(-(z**2 + 2 * y**2 + x**2) / 30).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    "guide", [g for g in GUIDES if g.name not in PROJECTS], ids=lambda guide: guide.stem
+)
+def test_commands_run(guide, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    lay_out(tmp_path)
+    for command in commands(guide):
+        if command in NOT_RUN:
+            continue
+        words = words_of(command)
+        assert words is not None, f"{guide.name}: `{command}` is not run: say why in NOT_RUN"
+        small = SMALL_LIVE if "--live" in words else SMALL.get(words[0], [])
+        code = main([*words, *small])
+        assert code == 0, f"{guide.name}: {command}\n{capfd.readouterr().err}"
