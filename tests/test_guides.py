@@ -21,6 +21,7 @@ GUIDES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").
 
 MAKE = "a target of the Makefile, on a fresh clone"
 INSTALL = "installs from the network"
+APPTAINER = "needs Apptainer"
 GPUS = "several GPUs"
 HOURS = "measures for hours, with programs of others"
 
@@ -33,6 +34,12 @@ NOT_RUN = {
     "make benchmarks-fresh": HOURS,
     "make benchmarks": HOURS,
     "make benchmarks-report": MAKE,
+    "apptainer build nt2c.sif packaging/nt2c.def": APPTAINER,
+    "apptainer run --nv nt2c.sif denoise micrographs/ -o denoised": APPTAINER,
+    "pip install .": INSTALL,
+    'pip install ".[cryosparc]"': INSTALL,
+    'pip install ".[dask]"': INSTALL,
+    'python -c "import torch; print(torch.cuda.is_available())"': "of PyTorch",
     "git clone <address of this repository> nt2c && cd nt2c": INSTALL,
     "source .venv/bin/activate": INSTALL,
     "nt2c denoise micrographs.star -o denoised --device cuda:all": GPUS,
@@ -212,5 +219,15 @@ def test_commands_run(guide, tmp_path, monkeypatch, capfd):
         words = words_of(command)
         assert words is not None, f"{guide.name}: `{command}` is not run: say why in NOT_RUN"
         small = SMALL_LIVE if "--live" in words else SMALL.get(words[0], [])
-        code = main([*words, *small])
-        assert code == 0, f"{guide.name}: {command}\n{capfd.readouterr().err}"
+        for part in parts(words):
+            code = main([*part, *small])
+            assert code == 0, f"{guide.name}: {command}\n{capfd.readouterr().err}"
+
+
+def parts(words):
+    """Return a command; where it does part I of N, as many for all parts."""
+    if "--shard" not in words:
+        return [words]
+    place = words.index("--shard") + 1
+    count = int(words[place].split("/")[1])
+    return [[*words[:place], f"{n}/{count}", *words[place + 1 :]] for n in range(1, count + 1)]
