@@ -172,7 +172,8 @@ def test_halves_beside_each_other_are_recognised(write, images, tmp_path, kind, 
     (tmp_path / "average").mkdir()
     (tmp_path / "denoised").mkdir()
     for folder, change in (("average", np.asarray), ("denoised", blur)):
-        write(folder, "noisy", "", change)
+        if kind == "EVN" or folder == "average":
+            write(folder, "noisy", "", change)
         for half, ending in (("even", "_EVN"), ("odd", "_ODD")):
             write(
                 *((folder, half, ending) if kind == "EVN" else (f"{folder}/{half}", half)),
