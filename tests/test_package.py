@@ -3,17 +3,14 @@
 import importlib
 import pkgutil
 import re
-import shlex
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import pytest
-import typer
 
 import nt2c
-from nt2c.cli.app import PASSES_ON, build_app
 
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = sorted(info.name for info in pkgutil.walk_packages(nt2c.__path__, prefix="nt2c."))
@@ -74,29 +71,6 @@ def _named_paths():
             yield document.relative_to(ROOT), ROOT / path
         for path in re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", text):
             yield document.relative_to(ROOT), document.parent / path
-
-
-def _commands():
-    """Yield (document, words) for each line of a code block that calls nt2c."""
-    for document in sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]):
-        for block in re.findall(r"^```[a-z]*\n(.*?)^```", document.read_text(), re.DOTALL | re.M):
-            for line in block.splitlines():
-                if line.startswith("nt2c "):
-                    yield document.relative_to(ROOT), shlex.split(line, comments=True)[1:]
-
-
-@pytest.mark.parametrize("name", sorted({words[0] for _, words in _commands()}))
-def test_options_named_in_documents_exist(name):
-    known = {
-        option
-        for command in (name, "denoise" if name in PASSES_ON else name)
-        for parameter in typer.main.get_command(build_app([command])).commands[command].params
-        for option in parameter.opts
-    }
-    for document, words in _commands():
-        if words[0] == name:
-            unknown = {word for word in words if word.startswith("-")} - known
-            assert not unknown, f"{document}: nt2c {' '.join(words)}"
 
 
 def test_paths_named_in_documents_exist():

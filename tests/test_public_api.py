@@ -1,5 +1,6 @@
 """What `import nt2c` offers: a stable list, cheap to import, for NumPy and torch."""
 
+import importlib
 import inspect
 import re
 import subprocess
@@ -55,6 +56,14 @@ def test_signature():
 def test_all_public_names_are_documented():
     table = re.findall(r"^\| (`.*?`) \|", DOCUMENT.read_text(), re.MULTILINE)
     assert set(re.findall(r"`(\w+)`", " ".join(table))) == PUBLIC
+
+
+def test_the_reference_has_all_public_names():
+    text = (DOCUMENT.parent / "reference.md").read_text()
+    listed = re.findall(r"^::: (nt2c[\w.]*)\.(\w+)$", text, re.MULTILINE)
+    for module, name in listed:
+        assert hasattr(importlib.import_module(module), name)
+    assert PUBLIC - {name for _, name in listed} == {"__version__"}
 
 
 def test_import_is_cheap():

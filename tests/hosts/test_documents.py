@@ -16,7 +16,7 @@ COUNT = 3
 
 
 def _commands(document):
-    blocks = re.findall(r"^```\n(.*?)^```", (DOCS / document).read_text(), re.DOTALL | re.M)
+    blocks = re.findall(r"^```bash\n(.*?)^```", (DOCS / document).read_text(), re.DOTALL | re.M)
     lines = [line for block in blocks for line in block.splitlines()]
     return [shlex.split(line)[1:] for line in lines if line.startswith("nt2c ")]
 

@@ -70,8 +70,8 @@ def evaluate(
 ) -> int:
     """Measure how good denoised micrographs are.
 
-    Give at least one of --truth, --independent with --raw, --halves, --noise-only. Files belong
-    together by name. docs/metrics.md defines each figure and says how it can mislead.
+    Give at least one of --truth, --independent with --raw, --halves, --halves-in, --noise-only.
+    Files belong together by name. docs/metrics.md defines each figure and says how it can mislead.
     """
     if independent and not raw:
         raise SettingsError("--independent also needs --raw, the micrographs that were denoised")
@@ -92,7 +92,7 @@ def evaluate(
         results["halves"] = _halves(run, *folders_of_halves(denoised, halves))
     if halves_in:
         results["halves"] = _halves(run, *halves_beside(denoised, halves_in))
-    files = image_files(denoised)
+    files = image_files(denoised) if truth or independent or noise_only else []
     if truth:
         results["truth"] = _truth(run, files, truth)
     if independent and raw:
