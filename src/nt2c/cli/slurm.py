@@ -99,7 +99,7 @@ def _checked(words: list[str]) -> dict[str, Any]:
     for name, why in _OWN.items():
         if name in given and given[name] != defaults[name]:
             raise SettingsError(f"--{name}: not with nt2c slurm: {why}")
-    find_inputs(given["inputs"])
+    find_inputs(given["inputs"], movies=given["sum_frames"])
     load_model(given["model"])
     return given
 
