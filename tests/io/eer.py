@@ -37,7 +37,7 @@ def write_eer(path: Path, frames: np.ndarray, integrated: bool = False) -> Path:
 
 
 def _encode(frame: np.ndarray) -> bytes:
-    """Run lengths of 7 bits, 127 for that many empty pixels and more; 4 bits of place in a pixel."""
+    """Run lengths of 7 bits, 127 for as many empty pixels and more; 4 bits for a place in one."""
     bits = ""  # the last one is the first in the file
     before = 0
     for place in np.flatnonzero(frame):

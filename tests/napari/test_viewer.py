@@ -1,0 +1,96 @@
+"""The plugin in napari itself, off screen; where napari is installed."""
+
+import os
+
+import numpy as np
+import pytest
+
+from tests.io.make import write_mrc
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+napari = pytest.importorskip("napari")
+pytest.importorskip("pytestqt")
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@pytest.fixture
+def viewer(make_napari_viewer):
+    return make_napari_viewer()
+
+
+def specimen(shape=(240, 220)) -> np.ndarray:
+    return np.random.default_rng(0).normal(100, 10, shape).astype(np.float32)
+
+
+@pytest.fixture
+def opened(viewer, tmp_path):
+    npe2 = pytest.importorskip("npe2")
+    from nt2c.napari.files import read_images
+
+    path = str(write_mrc(tmp_path / "a.mrc", specimen(), 4.0))
+    assert npe2.PluginManager.instance() is not None
+    data, attributes, _ = read_images(path)[0]
+    return viewer.add_image(data, **attributes)
+
+
+def press(panel, qtbot):
+    panel.button.changed.emit(True)
+    qtbot.waitUntil(lambda: panel.button.enabled, timeout=60_000)
+
+
+def test_denoise(viewer, opened, qtbot):
+    from nt2c import denoise
+    from nt2c.napari.widgets import denoise_widget
+
+    opened.translate = (10, 20)
+    panel = denoise_widget(viewer).panel
+    assert panel.layer.value is opened
+    assert panel.size.value == pytest.approx(4.0)
+    assert panel.source.value == "from the scale of the layer"
+    press(panel, qtbot)
+    added = viewer.layers["a (nt2c)"]
+    np.testing.assert_array_equal(added.data, denoise(opened.data, 4.0))
+    np.testing.assert_array_equal(added.scale, opened.scale)
+    np.testing.assert_array_equal(added.translate, opened.translate)
+    assert added.units == opened.units
+
+
+def test_a_pixel_size_that_is_not_known_is_asked_for(viewer, qtbot):
+    from nt2c.napari.widgets import denoise_widget
+
+    viewer.add_image(specimen((96, 96)), name="b")
+    panel = denoise_widget(viewer).panel
+    assert "not known" in panel.source.value
+    press(panel, qtbot)
+    assert len(viewer.layers) == 1
+    assert "enter it in angstrom" in panel.status.value
+    panel.size.value = 4.0
+    press(panel, qtbot)
+    assert viewer.layers[-1].name == "b (nt2c)"
+    assert "4 A" in panel.status.value
+
+
+def test_windows(viewer, opened, qtbot):
+    from nt2c.napari.widgets import windows_widget
+
+    panel = windows_widget(viewer).panel
+    press(panel, qtbot)
+    added = viewer.layers["a noise windows"]
+    assert set(added.shape_type) == {"rectangle"}
+    assert len(added.data) == len(added.features["evidence"]) >= 8
+    np.testing.assert_array_equal(added.scale, opened.scale)
+    assert f"{len(added.data)} windows" in panel.status.value
+
+
+def test_layers_that_come_and_go(viewer, qtbot):
+    from nt2c.napari.widgets import denoise_widget
+
+    panel = denoise_widget(viewer).panel
+    press(panel, qtbot)
+    assert "open a micrograph" in panel.status.value
+    first = viewer.add_image(specimen((96, 96)), name="first")
+    assert panel.layer.value is first
+    viewer.add_shapes()
+    assert panel.layer.choices == (first,)
+    viewer.layers.remove(first)
+    assert panel.layer.value is None
