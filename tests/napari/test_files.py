@@ -140,6 +140,7 @@ def test_the_manifest_is_declared_and_its_commands_exist():
         assert callable(getattr(import_module(module), function))
 
 
+@pytest.mark.filterwarnings("ignore")  # theirs
 def test_the_manifest_is_valid():
     npe2 = pytest.importorskip("npe2")
     manifest = npe2.PluginManifest.from_file(str(MANIFEST))
