@@ -50,10 +50,10 @@ def press(panel):
 
 def test_denoise(viewer, opened):
     from nt2c import denoise
-    from nt2c.napari.widgets import denoise_widget
+    from nt2c.napari.widgets import DenoisePanel
 
     opened.translate = (10, 20)
-    panel = denoise_widget(viewer).panel
+    panel = DenoisePanel(viewer)
     assert panel.layer.value is opened
     assert panel.size.value == pytest.approx(4.0)
     assert panel.source.value == "from the scale of the layer"
@@ -66,10 +66,10 @@ def test_denoise(viewer, opened):
 
 
 def test_a_pixel_size_that_is_not_known_is_asked_for(viewer):
-    from nt2c.napari.widgets import denoise_widget
+    from nt2c.napari.widgets import DenoisePanel
 
     viewer.add_image(specimen((96, 96)), name="b")
-    panel = denoise_widget(viewer).panel
+    panel = DenoisePanel(viewer)
     assert "not known" in panel.source.value
     press(panel)
     assert len(viewer.layers) == 1
@@ -81,9 +81,9 @@ def test_a_pixel_size_that_is_not_known_is_asked_for(viewer):
 
 
 def test_windows(viewer, opened):
-    from nt2c.napari.widgets import windows_widget
+    from nt2c.napari.widgets import WindowsPanel
 
-    panel = windows_widget(viewer).panel
+    panel = WindowsPanel(viewer)
     press(panel)
     added = viewer.layers["a noise windows"]
     assert set(added.shape_type) == {"rectangle"}
@@ -93,9 +93,9 @@ def test_windows(viewer, opened):
 
 
 def test_layers_that_come_and_go(viewer):
-    from nt2c.napari.widgets import denoise_widget
+    from nt2c.napari.widgets import DenoisePanel
 
-    panel = denoise_widget(viewer).panel
+    panel = DenoisePanel(viewer)
     press(panel)
     assert "open a micrograph" in panel.status.value
     first = viewer.add_image(specimen((96, 96)), name="first")

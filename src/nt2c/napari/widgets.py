@@ -1,7 +1,7 @@
 """Panels of napari: denoise the current layer, and show where there is only noise."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from nt2c.core.errors import InputError, Nt2cError, SettingsError
@@ -12,81 +12,31 @@ _PLACE = ("translate", "rotate", "shear", "affine", "units", "axis_labels")
 _FRAME_SHARE = 1 / 400
 
 
-def denoise_widget(napari_viewer: Any) -> Any:
-    """Return a panel with a button that adds the denoised image of the current layer.
-
-    Parameters
-    ----------
-    napari_viewer : napari.Viewer
-        Filled in by napari.
-    """
-
-    def start(layer: Any, size_a: float, model: str) -> Any:
-        images = grey_images(layer.data, layer.rgb)
-        return _in_thread(denoise_images, images, size_a, model)
-
-    def show(layer: Any, size_a: float, images: Any) -> str:
-        napari_viewer.add_image(
-            images if layer.ndim == 3 else images[0],
-            name=f"{layer.name} (nt2c)",
-            contrast_limits=grey_limits(images[0]),
-            metadata={"denoised": "pick on it; extract particles from the raw micrograph"},
-            **_place(layer),
-        )
-        return f"denoised at {size_a:g} A per pixel"
-
-    return _Panel(napari_viewer, "Denoise", start, show).container
-
-
-def windows_widget(napari_viewer: Any) -> Any:
-    """Return a panel with a button that frames windows without particles in the current layer.
-
-    Parameters
-    ----------
-    napari_viewer : napari.Viewer
-        Filled in by napari.
-    """
-
-    def start(layer: Any, size_a: float, model: str) -> Any:
-        images = grey_images(layer.data, layer.rgb)
-        if len(images) > 1:
-            raise InputError("a stack; show the windows of one micrograph at a time")
-        return _in_thread(noise_frames, images[0], size_a, model)
-
-    def show(layer: Any, size_a: float, frames: Frames) -> str:
-        napari_viewer.add_shapes(
-            list(frames.corners),
-            shape_type="rectangle",
-            name=f"{layer.name} noise windows",
-            edge_color="yellow",
-            edge_width=max(grey_images(layer.data).shape) * _FRAME_SHARE,
-            face_color="transparent",
-            features={"evidence": frames.evidence},
-            **_place(layer),
-        )
-        return f"{len(frames.corners)} windows of {frames.side_a:.0f} A"
-
-    return _Panel(napari_viewer, "Show noise windows", start, show).container
-
-
-@dataclass
-class _Panel:
+class Panel(ABC):
     """Choice of layer, pixel size and model; a button; a line that tells what happens.
 
-    `start` returns a worker for a layer, its pixel size in angstrom and a model; `show` adds to the
-    viewer what the worker returned, and says in a word what that is.
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+        Filled in by napari, which looks for this name.
     """
 
-    viewer: Any
     verb: str
-    start: Callable[[Any, float, str], Any]
-    show: Callable[[Any, float, Any], str]
 
-    def __post_init__(self) -> None:
+    @abstractmethod
+    def start(self, layer: Any, size_a: float, model: str) -> Any:
+        """Return a worker for a layer, its pixel size in angstrom and a model."""
+
+    @abstractmethod
+    def show(self, layer: Any, size_a: float, result: Any) -> str:
+        """Add to the viewer what the worker returned, and say in a word what that is."""
+
+    def __init__(self, napari_viewer: Any) -> None:
         from magicgui.widgets import ComboBox, Container, FileEdit, FloatSpinBox, Label, PushButton
 
         from nt2c.inference.denoiser import bundled_models
 
+        self.viewer = napari_viewer
         self.layer = ComboBox(label="micrograph", choices=self._images, nullable=True)
         self.size = FloatSpinBox(label="A per pixel", min=0, max=1000, step=0.0001, value=0)
         self.source = Label(label="")
@@ -99,7 +49,7 @@ class _Panel:
                 self.layer, self.size, self.source, self.model, self.file, self.button, self.status,
             ]
         )  # fmt: skip
-        self.container.panel = self  # lives as long as its widgets
+        self.native = self.container.native  # by which napari knows it for a widget
         self.layer.changed.connect(self._read_size)
         self.button.changed.connect(self._go)
         layers = self.viewer.layers.events
@@ -157,6 +107,54 @@ class _Panel:
     def _complain(self, error: Exception) -> None:
         self.button.enabled = True
         self.status.value = str(error)
+
+
+class DenoisePanel(Panel):
+    """Adds the denoised image of the current layer."""
+
+    verb = "Denoise"
+
+    def start(self, layer: Any, size_a: float, model: str) -> Any:
+        """Denoise the images of the layer."""
+        return _in_thread(denoise_images, grey_images(layer.data, layer.rgb), size_a, model)
+
+    def show(self, layer: Any, size_a: float, result: Any) -> str:
+        """Add them over the same field."""
+        self.viewer.add_image(
+            result if layer.ndim == 3 else result[0],
+            name=f"{layer.name} (nt2c)",
+            contrast_limits=grey_limits(result[0]),
+            metadata={"denoised": "pick on it; extract particles from the raw micrograph"},
+            **_place(layer),
+        )
+        return f"denoised at {size_a:g} A per pixel"
+
+
+class WindowsPanel(Panel):
+    """Frames windows without particles in the current layer."""
+
+    verb = "Show noise windows"
+
+    def start(self, layer: Any, size_a: float, model: str) -> Any:
+        """Find the windows of the layer."""
+        images = grey_images(layer.data, layer.rgb)
+        if len(images) > 1:
+            raise InputError("a stack; show the windows of one micrograph at a time")
+        return _in_thread(noise_frames, images[0], size_a, model)
+
+    def show(self, layer: Any, size_a: float, result: Frames) -> str:
+        """Add a frame around each."""
+        self.viewer.add_shapes(
+            list(result.corners),
+            shape_type="rectangle",
+            name=f"{layer.name} noise windows",
+            edge_color="yellow",
+            edge_width=max(layer.data.shape) * _FRAME_SHARE,
+            face_color="transparent",
+            features={"evidence": result.evidence},
+            **_place(layer),
+        )
+        return f"{len(result.corners)} windows of {result.side_a:.0f} A"
 
 
 def _in_thread(function: Callable[..., Any], *arguments: Any) -> Any:
