@@ -165,14 +165,15 @@ def test_halves_take_the_denoised_halves_as_inputs(write, images, tmp_path):
     assert main(["evaluate", denoised[0], "--halves", *raw]) == 2
 
 
-@pytest.mark.parametrize("kind", ["EVN", "warp"])
+@pytest.mark.parametrize("kind", ["EVN", "warp", "warp without sums"])
 def test_halves_beside_each_other_are_recognised(write, images, tmp_path, kind, capsys):
     """As RELION and MotionCor name them, or as Warp lays them in folders; sums do not disturb."""
     out, folders = tmp_path / "out.json", []
     (tmp_path / "average").mkdir()
     (tmp_path / "denoised").mkdir()
     for folder, change in (("average", np.asarray), ("denoised", blur)):
-        write(folder, "noisy", "", change)
+        if kind != "warp without sums":
+            write(folder, "noisy", "", change)
         for half, ending in (("even", "_EVN"), ("odd", "_ODD")):
             write(
                 *((folder, half, ending) if kind == "EVN" else (f"{folder}/{half}", half)),

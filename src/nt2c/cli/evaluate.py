@@ -92,7 +92,7 @@ def evaluate(
         results["halves"] = _halves(run, *folders_of_halves(denoised, halves))
     if halves_in:
         results["halves"] = _halves(run, *halves_beside(denoised, halves_in))
-    files = image_files(denoised)
+    files = image_files(denoised) if truth or independent or noise_only else []
     if truth:
         results["truth"] = _truth(run, files, truth)
     if independent and raw:
