@@ -7,7 +7,7 @@ BENCHMARKS_STAMP := .venv/.installed-benchmarks
 TOPAZ := .venv-topaz/bin/topaz
 TORCH := $(shell grep '^torch==' constraints.txt)
 
-.PHONY: help install demo test lint docs benchmarks benchmarks-fresh benchmarks-report clean
+.PHONY: help install demo test lint docs wheel benchmarks benchmarks-fresh benchmarks-report clean
 
 help:
 	@echo "make install   make .venv with nt2c and its pinned dependencies"
@@ -15,6 +15,7 @@ help:
 	@echo "make test      run the tests"
 	@echo "make lint      style, types and import directions"
 	@echo "make docs      build the documentation into site/"
+	@echo "make wheel     build the package into dist/"
 	@echo "make benchmarks         measure quality, picking and speed where records are missing"
 	@echo "make benchmarks-fresh   throw the records away and measure everything"
 	@echo "make benchmarks-report  tables and pictures of the results from their records"
@@ -46,6 +47,9 @@ lint: $(STAMP)
 
 docs: $(DOCS_STAMP)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+wheel: $(STAMP)
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps -w dist .
 
 $(BENCHMARKS_STAMP): $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[benchmarks]"

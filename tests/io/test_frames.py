@@ -64,4 +64,4 @@ def test_other_inputs_are_refused(tmp_path, frames, capsys):
     said = capsys.readouterr().err
     assert "single.mrc: a single image" in said
     assert "m.mrc: would be written over" in said
-    assert "a.eer: EER files are movies" in said
+    assert "a.eer: damaged TIFF file" in said

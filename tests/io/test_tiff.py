@@ -46,12 +46,11 @@ def test_the_first_row_stays_the_first_row(tmp_path):
         assert mrc.get_labels() == ["x"]
 
 
-def test_pages_are_sections_with_a_warning(tmp_path):
+def test_pages_are_sections(tmp_path):
     values = image((3, 6, 8))
     tifffile.imwrite(tmp_path / "a.tif", values, photometric="minisblack")
     with open_micrograph(tmp_path / "a.tif", 1.5) as micrograph:
         assert micrograph.sections == 3
-        assert "movie" in micrograph.warnings[0]
         np.testing.assert_array_equal(micrograph.read(2), values[2])
 
 

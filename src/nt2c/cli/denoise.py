@@ -50,6 +50,10 @@ def denoise(
     float16: Annotated[
         bool, typer.Option("--float16", help="Half the size; old programs cannot read it.")
     ] = DEFAULTS.float16,
+    sum_frames: Annotated[
+        bool,
+        typer.Option("--sum-frames", help="Files are movies with aligned frames; .eer too."),
+    ] = DEFAULTS.sum_frames,
     suffix: Annotated[
         str, typer.Option(metavar="S", help="Put behind the names of the results.")
     ] = "",
@@ -100,6 +104,7 @@ def denoise(
         "precision": precision,
         "keep_background": keep_background,
         "float16": float16,
+        "sum_frames": sum_frames,
     }
     settings = DenoiseSettings.parse(given, "denoise")
 
@@ -123,7 +128,7 @@ def denoise(
     if idle_exit is not None and not live:
         raise SettingsError("--idle-exit: only with --live")
     part = Shard.parse(shard) if shard else None
-    found = [] if live else find_inputs(inputs)
+    found = [] if live else find_inputs(inputs, movies=sum_frames)
     stars = [Path(given) for given in inputs if given.lower().endswith(".star")]
     set_threads(threads)
     for name in split_device(device):

@@ -39,7 +39,7 @@ def denoise_live(
     from nt2c.report.live import LivePage
 
     def find() -> list[Job]:
-        return plan_jobs(find_inputs(inputs), output, suffix)
+        return plan_jobs(find_inputs(inputs, movies=options.settings.sum_frames), output, suffix)
 
     for given in inputs:
         if not glob.has_magic(given) and not Path(given).exists():

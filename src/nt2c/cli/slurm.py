@@ -102,16 +102,16 @@ def _checked(words: list[str]) -> dict[str, Any]:
     for name, why in _OWN.items():
         if name in given and given[name] != defaults[name]:
             raise SettingsError(f"--{name}: not with nt2c slurm: {why}")
-    _check_there(given["inputs"])
+    _check_there(given["inputs"], movies=given["sum_frames"])
     load_model(given["model"])
     return given
 
 
-def _check_there(inputs: list[str]) -> None:
+def _check_there(inputs: list[str], *, movies: bool) -> None:
     """Refuse inputs of which there is nothing; a batch would name them at its end."""
     from nt2c.io.inputs import find_inputs
 
-    found = find_inputs(inputs)
+    found = find_inputs(inputs, movies=movies)
     stars = [name for name in inputs if name.lower().endswith(".star")]
     missing = [item.path for item in found if not item.path.exists()]
     named = [path for path in missing if str(path) in map(str, map(Path, inputs))]

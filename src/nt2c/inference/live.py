@@ -11,7 +11,7 @@ from nt2c.inference.runner import OnResult, Runner
 from nt2c.inference.stamps import FileState, file_state
 from nt2c.inference.stopping import Stop
 from nt2c.inference.summary import FileResult
-from nt2c.io.micrographs import open_micrograph
+from nt2c.io.micrographs import open_movie
 
 _NAP_S = 0.2
 
@@ -71,7 +71,7 @@ class Arrivals:
             self.waiting[path] = "has changed since the last look"
             return False
         try:
-            open_micrograph(path, pixel_size_a=1.0).reader.close()
+            open_movie(path, pixel_size_a=1.0).reader.close()
         except (InputError, OSError) as error:
             self.waiting[path] = str(error)
             return False

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from nt2c.core.errors import InputError
 from nt2c.imaging.fourier import resampled_shape
 from nt2c.inference.flow import MemoryGate
+from nt2c.inference.movies import SummedFrames, open_sum
 from nt2c.inference.plan import Job
 from nt2c.inference.settings import DenoiseSettings
 from nt2c.inference.stamps import FileState, file_state, made_by_us, stamp
@@ -45,8 +46,8 @@ class Source:
         Of the result.
     shape, pixel_size_a
         Of the result: rows and columns, and angstrom.
-    warnings : tuple of str
-        What the user should know about it.
+    own_warnings : tuple of str
+        What the user should know about it besides the warnings of `micrograph`.
     started : float
         When work on it began, on the clock of `time.perf_counter`.
     failed : bool
@@ -58,15 +59,21 @@ class Source:
     stamp: str
     shape: tuple[int, int]
     pixel_size_a: float
-    warnings: tuple[str, ...]
+    own_warnings: tuple[str, ...]
     started: float
     failed: bool = False
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the user should know about it; complete when its images are read."""
+        return (*self.micrograph.warnings, *self.own_warnings)
 
     @property
     def bytes(self) -> int:
         """Memory for its images, raw and denoised, while it is worked on."""
         (rows, columns), (out_rows, out_columns) = self.micrograph.shape, self.shape
-        at_once = 1 if self.micrograph.sections == 1 else 2
+        movie = isinstance(self.micrograph.reader, SummedFrames)
+        at_once = 2 if movie or self.micrograph.sections > 1 else 1
         return at_once * _BYTES_PER_PX * (rows * columns + out_rows * out_columns)
 
 
@@ -130,11 +137,12 @@ class Reader:
         if precision:
             yield Skip(job, precision)
             return
-        with open_micrograph(
+        opened = open_sum if self._settings.sum_frames else open_micrograph
+        with opened(
             job.item.path, self._settings.pixel_size_a, job.item.star_pixel_size_a
         ) as micrograph:
             shape, pixel_size_a = self._sampling(micrograph)
-            warnings = (*micrograph.warnings, *_own_warnings(micrograph))
+            warnings = tuple(_own_warnings(micrograph))
             source = Source(job, micrograph, key, shape, pixel_size_a, warnings, started)
             self._gate.enter(source.bytes)
             for index in range(micrograph.sections):
@@ -191,6 +199,11 @@ def _section(source: Source, index: int, state: FileState | None) -> Section:
 
 def _own_warnings(micrograph: Micrograph) -> list[str]:
     warnings = []
+    if micrograph.sections > 1:
+        warnings.append(
+            f"{micrograph.sections} images are denoised one by one; if they are the frames of a "
+            "movie, give the motion-corrected sum instead, or --sum-frames if they are aligned"
+        )
     if made_by_us(micrograph.path):
         warnings.append("is a denoised micrograph already; give the raw one")
     width_a = min(micrograph.shape) * micrograph.pixel_size_a

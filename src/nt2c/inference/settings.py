@@ -22,6 +22,8 @@ class DenoiseSettings(Settings):
         Keep the slow background (ice gradient) instead of its mean.
     float16 : bool
         Write half-precision files.
+    sum_frames : bool
+        A file with several images is a movie, of which the sum of the frames is denoised.
     """
 
     pixel_size_a: float | None = Field(None, gt=0)
@@ -29,3 +31,4 @@ class DenoiseSettings(Settings):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     keep_background: bool = False
     float16: bool = False
+    sum_frames: bool = False

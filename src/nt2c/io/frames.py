@@ -1,4 +1,4 @@
-"""Movies whose frames are aligned: their sum, and the sums of even and odd frames."""
+"""Frames of a movie added up, one at a time."""
 
 from dataclasses import dataclass
 
@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from nt2c.core.errors import InputError
 from nt2c.io.micrographs import Micrograph
+
+_MIDDLE_PX = 4096
 
 
 @dataclass(frozen=True)
@@ -17,44 +19,61 @@ class Sums:
     ----------
     whole : array
         Sum of all frames.
-    even, odd : array
+    even, odd : array or None
         Mean of every second frame, from the first and from the second, times the number of all:
         independent noise on the signal of `whole`.
+    early, late : array
+        The middle (at most 4096 x 4096 pixels) of the sums of the first and the second half of the
+        frames.
+    counts : bool
+        The frames are whole numbers, as cameras give them and no alignment leaves them.
     """
 
     whole: NDArray[np.float32]
-    even: NDArray[np.float32]
-    odd: NDArray[np.float32]
+    even: NDArray[np.float32] | None
+    odd: NDArray[np.float32] | None
+    early: NDArray[np.float32]
+    late: NDArray[np.float32]
+    counts: bool
 
 
-def sum_frames(movie: Micrograph, *, aligned: bool = False) -> Sums:
+def sum_frames(movie: Micrograph, *, halves: bool = False) -> Sums:
     """Sum the frames of an open stack, of which one at a time is held.
 
     Parameters
     ----------
     movie : Micrograph
-        From `open_micrograph`.
-    aligned : bool
-        The frames are aligned, whatever they look like.
+        From `open_movie`.
+    halves : bool
+        Sum even and odd frames for themselves too.
 
     Raises
     ------
     InputError
-        A frame cannot be read; there is only one; or the frames are whole numbers, as cameras give
-        them and no alignment leaves them, and it is not said that they are aligned.
+        A frame cannot be read, or there is only one.
     """
-    if movie.sections < 2:
+    count = movie.sections
+    if count < 2:
         raise InputError(f"{movie.path}: a single image, not a movie; denoise it as it is")
-    first = movie.read(0)
-    if not aligned and np.array_equal(first, np.rint(first)):
-        raise InputError(
-            f"{movie.path}: frames of whole numbers are those of a camera, not aligned; correct "
-            "the motion first (MotionCor, RELION, Warp, CryoSPARC) and give its sum to nt2c "
-            "denoise. --aligned sums them as they are"
-        )
-    halves = np.zeros((2, *movie.shape), np.float64)
-    for section in range(movie.sections):
-        halves[section % 2] += movie.read(section)
-    counts = np.array([-(-movie.sections // 2), movie.sections // 2])
-    even, odd = halves * (movie.sections / counts)[:, None, None]
-    return Sums(*(image.astype(np.float32) for image in (halves.sum(0), even, odd)))
+    parts = np.zeros((2 if halves else 1, *movie.shape), np.float32)
+    middle = _middle(movie.shape)
+    times = np.zeros((2, *parts[0][middle].shape), np.float32)
+    counts = False
+    for index in range(count):
+        frame = movie.read(index)
+        if index == 0:
+            counts = np.array_equal(frame, np.rint(frame))
+        parts[index % len(parts)] += frame
+        times[2 * index // count] += frame[middle]
+    even = odd = None
+    whole = parts[0]
+    if halves:
+        whole = parts[0] + parts[1]
+        even, odd = parts[0] * (count / ((count + 1) // 2)), parts[1] * (count / (count // 2))
+    return Sums(whole, even, odd, times[0], times[1], counts)
+
+
+def _middle(shape: tuple[int, int]) -> tuple[slice, slice]:
+    starts = [max(0, (size - _MIDDLE_PX) // 2) for size in shape]
+    rows, columns = (slice(start, start + _MIDDLE_PX) for start in starts)
+    return rows, columns

@@ -14,6 +14,7 @@ from nt2c.io.star import read_micrographs_star
 MICROGRAPH_ENDINGS = (
     ".mrc", ".mrcs", ".tif", ".tiff", ".mrc.gz", ".mrc.bz2", ".mrcs.gz", ".mrcs.bz2",
 )  # fmt: skip
+MOVIE_ENDINGS = (*MICROGRAPH_ENDINGS, ".eer")
 _PRODUCT = re.compile(r"_(EVN|ODD|PS|noDW|Ctf)$", re.IGNORECASE)
 _RELION_JOB = re.compile(r"job\d{3,}$")
 
@@ -44,19 +45,21 @@ class _Found:
     star_pixel_size_a: float | None = None
 
 
-def is_micrograph(path: Path) -> bool:
+def is_micrograph(path: Path, endings: tuple[str, ...] = MICROGRAPH_ENDINGS) -> bool:
     """Tell whether a file in a folder is taken for a micrograph, by its name; not if hidden."""
-    return path.name.lower().endswith(MICROGRAPH_ENDINGS) and not path.name.startswith(".")
+    return path.name.lower().endswith(endings) and not path.name.startswith(".")
 
 
 def split_ending(name: str) -> tuple[str, str]:
-    """Split a file name before the ending of a micrograph; without one that is empty."""
-    fitting = (ending for ending in MICROGRAPH_ENDINGS if name.lower().endswith(ending))
+    """Split a file name before the ending of a micrograph or movie; without one that is empty."""
+    fitting = (ending for ending in MOVIE_ENDINGS if name.lower().endswith(ending))
     cut = len(name) - len(max(fitting, key=len, default=""))
     return name[:cut], name[cut:]
 
 
-def find_inputs(paths: Path | str | Sequence[Path | str]) -> list[MicrographInput]:
+def find_inputs(
+    paths: Path | str | Sequence[Path | str], *, movies: bool = False
+) -> list[MicrographInput]:
     """Return the micrographs that `paths` stand for, each once, with distinct output names.
 
     Parameters
@@ -67,6 +70,8 @@ def find_inputs(paths: Path | str | Sequence[Path | str]) -> list[MicrographInpu
         subfolders, and without hidden files and the products of motion correction and CTF programs
         (*_EVN, *_ODD, *_PS, *_noDW, *_Ctf). Patterns (with "**" for any depth) leave those out
         too, unless they match nothing else. STAR files give the micrographs that they list.
+    movies : bool
+        Each file gives one image: EER files are taken too, and all output names end in .mrc.
 
     Returns
     -------
@@ -83,31 +88,31 @@ def find_inputs(paths: Path | str | Sequence[Path | str]) -> list[MicrographInpu
     """
     found: dict[Path, _Found] = {}
     for path in [paths] if isinstance(paths, str | Path) else paths:
-        for item in _expand(path):
+        for item in _expand(path, MOVIE_ENDINGS if movies else MICROGRAPH_ENDINGS):
             found.setdefault(_absolute(item.path), item)
-    names = _output_names(list(found.values()))
+    names = _output_names(list(found.values()), movies)
     return [
         MicrographInput(item.path, name, item.star_pixel_size_a)
         for item, name in zip(found.values(), names, strict=True)
     ]
 
 
-def _expand(given: Path | str) -> Iterator[_Found]:
+def _expand(given: Path | str, endings: tuple[str, ...]) -> Iterator[_Found]:
     path = Path(given)
     if path.is_dir():
-        yield from _in_folder(path)
+        yield from _in_folder(path, endings)
     elif path.suffix.lower() == ".star":
         for listed in read_micrographs_star(path):
             yield _Found(listed.path, _star_depth(PurePath(listed.name)), listed.pixel_size_a)
     elif glob.has_magic(str(given)) and not path.exists():
-        yield from _matching(str(given))
+        yield from _matching(str(given), endings)
     else:
         yield _Found(path)
 
 
-def _in_folder(folder: Path) -> Iterator[_Found]:
+def _in_folder(folder: Path, endings: tuple[str, ...]) -> Iterator[_Found]:
     try:
-        candidates = _micrographs(folder.iterdir())
+        candidates = _micrographs(folder.iterdir(), endings)
     except OSError as error:
         raise InputError(
             f"{folder}: this folder cannot be read ({error.strerror}); look with ls -ld"
@@ -115,21 +120,22 @@ def _in_folder(folder: Path) -> Iterator[_Found]:
     chosen = [path for path in candidates if not _is_product(path)]
     if not chosen:
         raise InputError(
-            f"{folder}: {_nothing(candidates)} ({' '.join(MICROGRAPH_ENDINGS)}) in "
+            f"{folder}: {_nothing(candidates)} ({' '.join(endings)}) in "
             f"this folder; for files in subfolders give a pattern such as '{folder}/**/*.mrc'"
         )
     yield from map(_Found, chosen)
 
 
-def _matching(pattern: str) -> Iterator[_Found]:
-    candidates = _micrographs(Path(name) for name in glob.glob(pattern, recursive=True))
+def _matching(pattern: str, endings: tuple[str, ...]) -> Iterator[_Found]:
+    names = glob.glob(pattern, recursive=True)
+    candidates = _micrographs(map(Path, names), endings)
     if not candidates:
         raise InputError(f"{pattern}: no micrograph matches this pattern; check the path")
     yield from map(_Found, [p for p in candidates if not _is_product(p)] or candidates)
 
 
-def _micrographs(paths: Iterable[Path]) -> list[Path]:
-    return sorted(path for path in paths if is_micrograph(path) and not path.is_dir())
+def _micrographs(paths: Iterable[Path], endings: tuple[str, ...]) -> list[Path]:
+    return sorted(path for path in paths if is_micrograph(path, endings) and not path.is_dir())
 
 
 def _is_product(path: Path) -> bool:
@@ -150,9 +156,10 @@ def _star_depth(name: PurePath) -> int:
     return len(name.parts) - (2 if in_job else 0)
 
 
-def _output_names(found: list[_Found]) -> list[str]:
+def _output_names(found: list[_Found], movies: bool) -> list[str]:
     """Return distinct names: the shortest; where some are equal, with more of their folders."""
-    full = [path.parts for path in _full_outputs([_absolute(item.path) for item in found])]
+    paths = [_absolute(item.path) for item in found]
+    full = [path.parts for path in _full_outputs(paths, movies)]
     depths = [min(item.depth, len(parts) - 1) for item, parts in zip(found, full, strict=True)]
     while True:
         names = ["/".join(p[len(p) - d :]) for p, d in zip(full, depths, strict=True)]
@@ -168,9 +175,9 @@ def _output_names(found: list[_Found]) -> list[str]:
             depths[index] += 1
 
 
-def _full_outputs(paths: list[Path]) -> list[Path]:
+def _full_outputs(paths: list[Path], movies: bool) -> list[Path]:
     """Return paths with the output's suffix; x.mrc and x.tif side by side give x_tif.mrc too."""
-    plain = [path.with_name(_output_file(path.name)) for path in paths]
+    plain = [path.with_name(_output_file(path.name, movies)) for path in paths]
     clashing = {i for group in _equal(plain) if len(group) > 1 for i in group}
     return [
         path.with_name(f"{path.name.replace('.', '_')}{out.suffix}")
@@ -184,9 +191,9 @@ def _absolute(path: Path) -> Path:
     return Path(os.path.abspath(path))
 
 
-def _output_file(name: str) -> str:
+def _output_file(name: str, movies: bool) -> str:
     stem, ending = split_ending(name)
-    return stem + (".mrcs" if ending.lower().startswith(".mrcs") else ".mrc")
+    return stem + (".mrcs" if ending.lower().startswith(".mrcs") and not movies else ".mrc")
 
 
 def _equal(values: Sequence[object]) -> list[list[int]]:

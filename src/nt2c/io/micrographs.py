@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,6 +18,21 @@ from nt2c.io.pixel_size import choose_pixel_size
 from nt2c.io.tiff import TiffReader
 
 _TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+class ImageReader(Protocol):
+    """What reads the images of an open file; see `MrcReader`. `notes` may grow while reading."""
+
+    shape: tuple[int, int]
+    sections: int
+    pixel_size_a: float | None
+    notes: tuple[str, ...]
+
+    def close(self) -> None:
+        """Close the file."""
+
+    def read(self, section: int) -> NDArray[np.float32]:
+        """Return image `section` (from 0)."""
 
 
 class Micrograph:
@@ -33,19 +48,22 @@ class Micrograph:
         Number of images, 1 for a micrograph.
     pixel_size_a : float
         The pixel size that counts, angstrom.
-    warnings : tuple of str
-        What the user should know about the file, without its name.
     """
 
     def __init__(
-        self, path: Path, reader: MrcReader | TiffReader, pixel_size_a: float, warnings: list[str]
+        self, path: Path, reader: ImageReader, pixel_size_a: float, warnings: list[str]
     ) -> None:
         self.path = path
         self.reader = reader
         self.shape = reader.shape
         self.sections = reader.sections
         self.pixel_size_a = pixel_size_a
-        self.warnings = (*reader.notes, *warnings)
+        self._warnings = warnings
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the user should know about the file, without its name."""
+        return (*self.reader.notes, *self._warnings)
 
     def __enter__(self) -> Self:
         """Return the micrograph."""
@@ -108,12 +126,20 @@ def open_micrograph(
     SettingsError
         The user's pixel size is not a positive number.
     """
-    path = Path(path)
-    reader = _open_reader(path)
+    return _open(Path(path), pixel_size_a, star_pixel_size_a, movie=False)
+
+
+def open_movie(
+    path: Path, pixel_size_a: float | None = None, star_pixel_size_a: float | None = None
+) -> Micrograph:
+    """Open a file of frames as `open_micrograph` does, EER too, and say nothing of motion."""
+    return _open(path, pixel_size_a, star_pixel_size_a, movie=True)
+
+
+def _open(path: Path, asked_a: float | None, star_a: float | None, *, movie: bool) -> Micrograph:
+    reader = _open_reader(path, movie)
     try:
-        size_a, warnings = choose_pixel_size(
-            path, pixel_size_a, star_pixel_size_a, reader.pixel_size_a
-        )
+        size_a, warnings = choose_pixel_size(path, asked_a, star_a, reader.pixel_size_a)
     except BaseException:
         reader.close()
         raise
@@ -203,10 +229,13 @@ def write_micrograph(
             writer.write(section, plane)
 
 
-def _open_reader(path: Path) -> MrcReader | TiffReader:
+def _open_reader(path: Path, movie: bool) -> MrcReader | TiffReader:
     signature = _signature(path)
-    if path.suffix.lower() == ".eer":
-        raise InputError(f"{path}: EER files are movies; give the motion-corrected sum instead")
+    if path.suffix.lower() == ".eer" and not movie:
+        raise InputError(
+            f"{path}: EER files are movies; give the motion-corrected sum instead, or "
+            "--sum-frames to nt2c denoise if nothing moved"
+        )
     if signature in _TIFF_SIGNATURES:
         return TiffReader(path)
     if signature[:2] == b"\x1f\x8b":

@@ -17,10 +17,14 @@ from nt2c.core.errors import InputError
 
 _ANGSTROM_PER_UNIT = {2: 2.54e8, 3: 1e8}
 _PLAUSIBLE_PIXEL_A = (0.05, 100.0)
+_EER_CODES = (65000, 65001, 65002)
 
 
 class TiffReader:
     """An open TIFF file; each page is an image, read when asked for.
+
+    EER files are TIFF files: each frame is an image, in pixels of the camera; the sum that some of
+    them begin with is passed over.
 
     Integers and floats of 8 to 64 bits with one sample per pixel are read, in any compression that
     tifffile and imagecodecs know. Attributes are those of `MrcReader`, without its headers.
@@ -43,19 +47,18 @@ class TiffReader:
         except Exception as error:
             raise InputError(f"{path}: damaged TIFF file ({error}); copy it again") from None
         try:
+            self._before = 0
             page = self._page(0)
+            if self._file.is_eer and page.compression not in _EER_CODES:
+                self._before = 1
+                page = self._page(0)
             self.shape: tuple[int, int] = _checked_shape(path, page)
-            self.sections = len(self._file.pages)
+            self.sections = len(self._file.pages) - self._before
             self.pixel_size_a = _pixel_size_a(page)
         except BaseException:
             self.close()
             raise
         self.notes: tuple[str, ...] = ()
-        if self.sections > 1:
-            self.notes = (
-                f"{self.sections} pages are denoised one by one; if this is a movie, give the "
-                "motion-corrected sum instead, or sum aligned frames with nt2c sum-frames",
-            )
 
     def close(self) -> None:
         """Close the file."""
@@ -85,7 +88,7 @@ class TiffReader:
 
     def _page(self, section: int) -> Any:
         try:
-            return self._file.pages[section]
+            return self._file.pages[section + self._before]
         except Exception as error:
             raise InputError(
                 f"{self._path}: TIFF page {section + 1} cannot be read ({error}); copy it again"
@@ -98,6 +101,8 @@ def _checked_shape(path: Path, page: Any) -> tuple[int, int]:
             f"{path}: a TIFF page of shape {page.shape} is no grey-scale image; convert colour or "
             "multi-channel pictures to grey scale"
         )
+    if page.compression in _EER_CODES:  # zeros and ones
+        return int(page.shape[0]), int(page.shape[1])
     if page.dtype is None or page.dtype.kind not in "iuf" or page.bitspersample < 8:
         raise InputError(
             f"{path}: TIFF pixels of type {page.dtype} cannot be used; save real numbers of 8, 16 "

@@ -18,6 +18,8 @@ from nt2c.io.records import write_json
 from nt2c.models.denoiser import DenoiserModel
 from nt2c.noise.extraction import (
     ExtractionSettings,
+    Level,
+    Windows,
     contrast,
     find_windows,
     survey,
@@ -125,6 +127,50 @@ def extract_noise(
 
 
 @dataclass(frozen=True)
+class Seen:
+    """The contrast of a micrograph, and its windows for each (level, size in pixels)."""
+
+    contrast: float
+    windows: dict[tuple[Level, int], Windows]
+
+
+def search(
+    denoiser: Denoiser,
+    scaled: Tensor,
+    settings: ExtractionSettings,
+    index: int = 0,
+    allowed: Tensor | None = None,
+) -> Seen:
+    """Find the windows of a prepared micrograph, of every size and limit.
+
+    Parameters
+    ----------
+    denoiser : Denoiser
+        Decides where particles are.
+    scaled : Tensor, shape (y, x)
+        Micrograph in units of its noise at the denoiser's pixel size.
+    settings : ExtractionSettings
+        Which windows are wanted; strict levels and large sizes come first in the result.
+    index : int
+        Which of several micrographs it is, for the random choice between acceptable windows.
+    allowed : Tensor, optional
+        True where windows may lie.
+    """
+    working_a = denoiser.pixel_size_a
+    with torch.inference_mode():
+        estimate = denoiser.estimate(scaled)
+        seen = survey(scaled, estimate, working_a, settings, allowed)
+        windows = {
+            (level, size): find_windows(
+                seen, settings, size, level, stream(settings.seed, f"windows {size}", index)
+            )
+            for level in settings.levels
+            for size in sizes_px(settings, working_a)
+        }
+        return Seen(contrast(seen, settings), windows)
+
+
+@dataclass(frozen=True)
 class _Search:
     denoiser: Denoiser
     settings: ExtractionSettings
@@ -142,21 +188,9 @@ class _Search:
             return None, FileOutcome(item.path, str(error))
         except OSError as error:
             return None, FileOutcome(item.path, f"cannot be read ({error.strerror or error})")
-        working_a = self.denoiser.pixel_size_a
-        with torch.inference_mode():
-            estimate = self.denoiser.estimate(scaled)
-            seen = survey(scaled, estimate, working_a, self.settings, allowed)
-            windows = {
-                (level, size): find_windows(
-                    seen, self.settings, size, level,
-                    stream(self.settings.seed, f"windows {size}", self.index),
-                )
-                for level in self.settings.levels
-                for size in sizes_px(self.settings, working_a)
-            }  # fmt: skip
-            clear = contrast(seen, self.settings)
+        seen = search(self.denoiser, scaled, self.settings, self.index, allowed)
         write_prepared(self.folder, name, scaled)
-        found = Found(item.path, name, own_a, clear, windows)
+        found = Found(item.path, name, own_a, seen.contrast, seen.windows)
         return found, FileOutcome(item.path, warnings=warnings)
 
     def _prepared(self, item: MicrographInput) -> tuple[Tensor, float, tuple[str, ...]]:
