@@ -310,8 +310,8 @@ def test_run_denoises_measures_and_writes_a_page(
     assert evaluation["noise_left"]["of_noise"] < 0.5
     html = (out / "report.html").read_text()
     assert re.findall(r"https?://", html) == []
-    assert html.count("<article>") == 6
-    assert html.count('<table class="words">') == 1
+    for title in ("Training", "Noise", "Where the noise was taken", "noise windows"):
+        assert title in html
     for text in ("two-sample classifier", "Recovered signal", "field_1.mrc", "seed 0"):
         assert text in html
 

@@ -180,8 +180,7 @@ def _hints(items: Sequence[Item]) -> Table:
         for hint in HINTS
         if counts[hint.key]
     ]
-    note = "" if rows else "No micrograph carries a hint."
-    return Table(["hint", "micrographs", "told from", "what to do"], rows, note=note, words=True)
+    return Table(["hint", "micrographs", "told from", "what to do"], rows, words=True)
 
 
 def _data(items: Sequence[Item], source: Source, segment_px: int) -> str:

@@ -8,9 +8,9 @@ from nt2c.report.looks import Look
 
 _EMPTY = ExtractionSettings().faint[0]
 _ICE_RING = 1.5
-_DARK = 0.004
+_DARK = 0.003
 _RIM = 0.12
-_DIRECTION = 0.15
+_DIRECTION = 0.4
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,8 @@ HINTS = (
     Hint(
         "ice",
         "dark patches",
-        f"Over {100 * _DARK:g} % of the area is darker than the median by 1.5 noise deviations, "
-        "after a blur by 100 A: ice crystals, contamination, thick ice.",
+        f"Over {100 * _DARK:g} % of the area is darker than the median by a noise deviation, "
+        "after a blur by 40 A: ice crystals, contamination, thick ice.",
         "Look at the dark places. Picks on and around them should be left out.",
         lambda look: look.dark > _DARK and not _is_edge(look),
     ),
@@ -71,7 +71,7 @@ HINTS = (
     Hint(
         "carbon",
         "carbon or edge",
-        f"Over {100 * _RIM:g} % of the rim is off the median grey value by 1.5 noise deviations, "
+        f"Over {100 * _RIM:g} % of the rim is off the median grey value by a noise deviation, "
         "after the slow illumination is taken off: film, a grid bar, a shadow, "
         "the edge of the beam.",
         "Keep picks away from the film. For a fit give a mask (--mask).",
@@ -80,7 +80,7 @@ HINTS = (
     Hint(
         "drift",
         "directional",
-        "The power of the raw image between 8.4 and 25 A depends on the direction by over "
+        "The power of the raw image between 20 and 100 A depends on the direction by over "
         f"{100 * _DIRECTION:g} %: drift, strong astigmatism, or particles and film that lie in one "
         "direction.",
         "Look at the motion and the CTF fit of this micrograph.",

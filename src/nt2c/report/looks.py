@@ -27,9 +27,9 @@ ICE_A = (3.4, 4.1)
 """Period in angstrom of the rings of crystalline ice."""
 _BESIDE_ICE_A = ((4.1, 4.8), (3.0, 3.4))
 _ICE_SEGMENT_PX = 256
-_DIRECTION_A = (8.4, 25.0)
-_SLOW_SIGMA_A = 100.0
-_OFF_LEVEL = 1.5
+_DIRECTION_A = (20.0, 100.0)
+_SLOW_SIGMA_A = 40.0
+_OFF_LEVEL = 1.0
 _RIM_PX = 4
 
 Grey = NDArray[np.float32]
@@ -45,12 +45,12 @@ class Look:
         Evidence of signal between 20 and 200 A, as `noise.extraction.contrast`; None where
         there is nothing denoised.
     dark : float
-        Share of the area that is darker than the median by over 1.5 noise standard deviations,
-        after a parabola is taken off and fine detail blurred by 100 A.
+        Share of the area that is darker than the median by over one noise standard deviation,
+        after a parabola is taken off and fine detail blurred by 40 A.
     rim : float
         Share of the rim of the micrograph that is off the median by as much, either way.
     direction : float
-        How much the power between 8.4 and 25 A depends on the direction: amplitude of its second
+        How much the power between 20 and 100 A depends on the direction: amplitude of its second
         harmonic, as share of the mean.
     ice_ring : float or None
         Power between 3.4 and 4.1 A over that beside it; None where the pixels are too coarse.

