@@ -84,7 +84,7 @@ HINTS = (
         f"{100 * _DIRECTION:g} %: drift, strong astigmatism, or particles and film that lie in one "
         "direction.",
         "Look at the motion and the CTF fit of this micrograph.",
-        lambda look: look.direction > _DIRECTION,
+        lambda look: look.direction > _DIRECTION and not _is_edge(look),
     ),
 )
 

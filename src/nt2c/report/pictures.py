@@ -12,9 +12,9 @@ TOTAL_BYTES = 19_000_000
 """Of all pictures of a page; as text they take a third more."""
 
 _LONGEST_PX = (96, 720)
-_BYTES_PER_PX = 0.13
+_BYTES_PER_PX = 0.2
 _LARGEST_BYTES = 110_000
-_QUALITIES = (80, 60, 40, 20)
+_QUALITIES = (75, 45, 20)
 _SMALLER = 0.75
 
 Grey = NDArray[np.float32]
@@ -59,7 +59,7 @@ def webp(image: Grey, limits: Limits, most_bytes: int) -> str:
     while True:
         colours = np.ascontiguousarray(np.repeat(grey[..., None], 3, axis=2))
         for quality in _QUALITIES:
-            data = bytes(imagecodecs.webp_encode(colours, level=quality))
+            data = bytes(imagecodecs.webp_encode(colours, level=quality, method=2))
             if len(data) <= most_bytes or max(grey.shape) <= 16:
                 return base64.b64encode(data).decode("ascii")
         rows, columns = (max(1, int(size * _SMALLER)) for size in grey.shape)
