@@ -99,10 +99,7 @@ def _items(source: Source, segment_px: int) -> Iterator[tuple[Item, list[str], s
             "about": f"{raw.shape[1]} x {raw.shape[0]} px of {pixel_size_a:.3g} A",
             "raw": [float(f"{value:.3g}") for value in seen.raw],
             "denoised": [float(f"{value:.3g}") for value in seen.denoised],
-            "frames": [
-                [round(share, 4) for share in frame]
-                for frame in source.frames.get(result.input, ())
-            ],
+            "frames": [[round(share, 4) for share in frame] for frame in source.frames_of(result)],
         }
         yield item, _pictures(raw, denoised, most), ""
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from nt2c.core.errors import InputError
 from nt2c.inference.summary import FileResult, read_summary, summary_path
+from nt2c.io.inputs import split_ending
 from nt2c.pipeline.window_files import PREPARED, read_places
 
 Frame = tuple[float, float, float, float]
@@ -33,7 +34,7 @@ class Source:
     evaluation : dict
         What was measured after a fit.
     frames : dict
-        Windows of noise of each micrograph, by the path of the raw one.
+        Windows of noise of each micrograph, by the name that the extraction gave it.
     """
 
     folder: Path
@@ -41,7 +42,16 @@ class Source:
     about: dict[str, Any]
     fit: dict[str, Any]
     evaluation: dict[str, Any]
-    frames: dict[Path, list[Frame]]
+    frames: dict[str, list[Frame]]
+
+    def frames_of(self, result: FileResult) -> list[Frame]:
+        """Windows of a micrograph; their names may start with folders of its path."""
+        parts = (result.input if result.status == "left" else result.output).parts
+        for count in range(1, len(parts)):
+            name = split_ending("__".join(parts[-count:]))[0]
+            if name in self.frames:
+                return self.frames[name]
+        return []
 
 
 def find_source(folder: Path | str) -> Source:
@@ -84,16 +94,15 @@ def _undone(fit: dict[str, Any]) -> list[FileResult]:
     return [FileResult(Path(name).absolute(), Path(), "left") for name in fit["inputs"]]
 
 
-def _frames(windows: Path) -> dict[Path, list[Frame]]:
+def _frames(windows: Path) -> dict[str, list[Frame]]:
     """Windows of each micrograph, as shares of it."""
-    summary = _json(windows / "summary.json")
-    by_name: dict[str, list[Frame]] = defaultdict(list)
-    paths = {one["name"]: Path(one["path"]).absolute() for one in summary["per_micrograph"]}
-    shapes = {
-        name: np.load(windows / PREPARED / f"{name}.npy", mmap_mode="r").shape for name in paths
-    }
+    frames: dict[str, list[Frame]] = defaultdict(list)
+    shapes: dict[str, tuple[int, ...]] = {}
     for row in read_places(windows):
-        rows, columns = shapes[row["micrograph"]]
+        name = row["micrograph"]
+        if name not in shapes:
+            shapes[name] = np.load(windows / PREPARED / f"{name}.npy", mmap_mode="r").shape
+        rows, columns = shapes[name]
         y, x, size = (int(row[key]) for key in ("y_px", "x_px", "size_px"))
-        by_name[row["micrograph"]].append((x / columns, y / rows, size / columns, size / rows))
-    return {paths[name]: frames for name, frames in by_name.items()}
+        frames[name].append((x / columns, y / rows, size / columns, size / rows))
+    return dict(frames)
