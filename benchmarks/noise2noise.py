@@ -1,6 +1,6 @@
 """Train the reference row Noise2Noise: what second exposures of a data set would be worth.
 
-    python -m benchmarks.noise2noise [--steps 1500] [--folds 2]
+    python -m benchmarks.noise2noise [--steps 400] [--folds 2]
     python -m benchmarks.quality --methods nt2c --reference-model \\
         noise2noise:empiar10146=FOLDER/fold0.safetensors,FOLDER/fold1.safetensors
 
@@ -71,7 +71,7 @@ def exposures(field: Field, pixel_size_a: float) -> tuple[Tensor, Tensor]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--folds", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--model", default="general", help="the weights to start from")
     parser.add_argument("--device", default="cpu", help="auto, cpu or cuda")
     parser.add_argument("--data", type=Path, default=DATA)

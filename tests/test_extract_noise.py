@@ -45,13 +45,13 @@ def write_field(path, seed=0, pixel_size_a=4.0, shape=SHAPE, depth=6.0, centres=
     return write_mrc(path, image, pixel_size_a)
 
 
-def run(folder, output, model, pixel_size_a=None, masks=None, **settings):
+def run(folder, output, model, pixel_size_a=None, masks=None, raw=False, **settings):
     settings = ExtractionSettings(
         **{"windows_a": (96.0,), "least": 10, "faint": (0.0, 0.0), **settings}
     )
     return extract_noise(
         find_inputs([folder]), output, model, settings,
-        pixel_size_a=pixel_size_a, masks=masks, device="cpu",
+        pixel_size_a=pixel_size_a, masks=masks, raw=raw, device="cpu",
     )  # fmt: skip
 
 
@@ -103,6 +103,25 @@ def test_sizes_and_pixel_sizes_may_differ(tmp_path, model):
     assert all(
         abs(float(row["y_a"]) - 250) > 37 or abs(float(row["x_a"]) - 250) > 37 for row in own
     )
+
+
+def test_windows_at_the_pixel_size_of_the_files(tmp_path, model):
+    write_field(tmp_path / "in" / "coarse.mrc", 0)
+    fine = np.random.default_rng(1).normal(100, 10, SHAPE).astype(np.float32)
+    write_mrc(tmp_path / "in" / "fine.mrc", fine.repeat(2, 0).repeat(2, 1), 2.0)
+    run(tmp_path / "in", tmp_path / "out", model, raw=True)
+    places = rows(tmp_path / "out")
+    windows, _ = load_windows(tmp_path / "out")
+    for name, factor in (("coarse", 1), ("fine", 2)):
+        cut = np.load(tmp_path / "out" / "raw" / f"{name}.npy")
+        own = windows.numpy()[[row["micrograph"] == name for row in places]]
+        assert cut.shape == (len(own), 24 * factor, 24 * factor)
+        assert cut.mean() == pytest.approx(100, abs=1)  # grey values of the file
+        binned = cut.reshape(len(own), 24, factor, 24, factor).mean((2, 4))
+        for a, b in zip(binned, own, strict=True):
+            assert np.corrcoef(a.ravel(), b.ravel())[0, 1] > 0.75
+    run(tmp_path / "in", tmp_path / "out", model)
+    assert not (tmp_path / "out" / "raw").exists()
 
 
 def test_one_micrograph_and_its_pixel_size(tmp_path, model):

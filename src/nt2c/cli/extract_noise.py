@@ -48,6 +48,12 @@ def extract_noise(
             "where they are not 0.",
         ),
     ] = None,
+    raw: Annotated[
+        bool,
+        typer.Option(
+            "--raw", help="Write the windows at the files' own pixel size, too: DIR/raw/NAME.npy."
+        ),
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
 ) -> int:
     """Find windows without particles: samples of the noise of these micrographs.
@@ -75,6 +81,7 @@ def extract_noise(
             pixel_size_a=pixel_size,
             masks=mask,
             device=device,
+            raw=raw,
             on_file=show,
         )
     draw_overlays(output)

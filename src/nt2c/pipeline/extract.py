@@ -23,6 +23,7 @@ from nt2c.noise.extraction import (
     survey,
 )
 from nt2c.noise.spectra import power_spectra
+from nt2c.pipeline.raw_windows import clear_raw_windows, write_raw_windows
 from nt2c.pipeline.window_choice import Choice, Found, choose, sizes_px
 from nt2c.pipeline.window_files import clear, write_prepared, write_windows
 
@@ -45,6 +46,7 @@ def extract_noise(
     pixel_size_a: float | None = None,
     masks: Path | None = None,
     device: str = "auto",
+    raw: bool = False,
     on_file: Callable[[FileOutcome], None] | None = None,
 ) -> dict[str, Any]:
     """Find windows without particles in micrographs, and write them into a folder.
@@ -68,6 +70,8 @@ def extract_noise(
         view at any size: no window where a mask is not 0. A micrograph may have none.
     device : str
         "auto", "cpu", "cuda" or "cuda:N".
+    raw : bool
+        Write the windows at the pixel size of their micrographs, too (see `raw_windows`).
     on_file : callable, optional
         Called with the outcome of each micrograph.
 
@@ -98,6 +102,7 @@ def extract_noise(
         )
     denoiser = Denoiser(model, device=device, precision="fp32")
     clear(folder)
+    clear_raw_windows(folder)
     names = _names(inputs)
     found: list[Found] = []
     outcomes: list[FileOutcome] = []
@@ -112,6 +117,8 @@ def extract_noise(
         raise InputError(f"no micrograph can be used: {outcomes[0].reason}")
     choice = choose(found, settings, model.pixel_size_a)
     windows = write_windows(choice, folder)
+    if raw:
+        write_raw_windows(choice, folder)
     summary = _summary(choice, found, outcomes, model.pixel_size_a, windows, settings)
     write_json(folder / "summary.json", summary)
     return summary
