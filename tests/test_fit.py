@@ -310,8 +310,12 @@ def test_run_denoises_measures_and_writes_a_page(
     assert evaluation["noise_left"]["of_noise"] < 0.5
     html = (out / "report.html").read_text()
     assert re.findall(r"https?://", html) == []
-    assert html.count("<article>") == 6
-    assert html.count('<table class="words">') == 1
+    shown = json.loads(re.search(r'id="data">(.*?)</script>', html)[1])["items"]
+    assert sum(len(item["frames"]) for item in shown) == len(
+        np.load(out / "windows" / "windows.npy")
+    )
+    for title in ("Training", "Noise", "Where the noise was taken", "noise windows"):
+        assert title in html
     for text in ("two-sample classifier", "Recovered signal", "field_1.mrc", "seed 0"):
         assert text in html
 

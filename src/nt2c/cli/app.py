@@ -32,6 +32,7 @@ COMMANDS = {
     "picks-to-raw": ("nt2c.cli.picks:picks_to_raw", "Make picks fit the raw micrographs."),
     "sum-frames": ("nt2c.cli.sum_frames:sum_frames", "Sum movies whose frames are aligned."),
     "evaluate": ("nt2c.cli.evaluate:evaluate", "Measure how good denoised micrographs are."),
+    "report": ("nt2c.cli.report:report", "Show and judge denoised micrographs on one page."),
     "models": ("nt2c.cli.models:models", "List the bundled models."),
     "info": ("nt2c.cli.models:info", "Show what a model file holds and was trained on."),
     "demo": ("nt2c.cli.demo:demo", "Simulate, denoise and score a few micrographs; write a page."),

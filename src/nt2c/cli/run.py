@@ -61,14 +61,15 @@ def run(
     from nt2c.cli.watch import ConsoleWatch
     from nt2c.pipeline.fit import fit as fit_model
     from nt2c.pipeline.stages import locked
-    from nt2c.report.fit import write_fit_report
+    from nt2c.report.batch import write_report
+    from nt2c.report.sources import find_source
 
     job = plan(inputs, output, recipe, pixel_size, structure, model, noise, mask, device, seed)
     with locked(output), ConsoleWatch() as watch:
         result = fit_model(job, watch)
         summary = _denoise(job, result, watch)
-        evaluation = _evaluate(job, result, independent, watch)
-        page = write_fit_report(job, result.record, evaluation)
+        _evaluate(job, result, independent, watch)
+        page = write_report(find_source(output)).path
     typer.echo(f"\nmodel:    {result.model}")
     typer.echo(f"denoised: {output / 'denoised'}")
     typer.echo(f"open it:  {page}")
@@ -110,7 +111,7 @@ def _denoise(job: "FitJob", result: "FitResult", watch: "ConsoleWatch") -> "Summ
 
 def _evaluate(
     job: "FitJob", result: "FitResult", independent: Path | None, watch: "ConsoleWatch"
-) -> dict[str, Any]:
+) -> None:
     """Measure what can be measured without the truth; kept in DIR/evaluation.json."""
     import time
 
@@ -118,7 +119,7 @@ def _evaluate(
     from nt2c.pipeline.judging import judge_independent
 
     training = result.record["stages"]["training"]
-    figures = {key: training[key] for key in ("noise_left", "noise_left_before")}
+    figures: dict[str, Any] = {key: training[key] for key in ("noise_left", "noise_left_before")}
     if independent is not None:
         watch.begin("evaluate", len(job.inputs))
         started = time.perf_counter()
@@ -135,4 +136,3 @@ def _evaluate(
         for message in scores["failed"]:
             watch.warn(message)
     write_json(job.folder / "evaluation.json", figures)
-    return figures

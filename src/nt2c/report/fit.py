@@ -1,4 +1,4 @@
-"""The page of a fit: what was learned, what it looks like, and what came out."""
+"""What a report says of a fit: what was learned, and what it looks like."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,25 +9,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nt2c.core.errors import InputError
 from nt2c.core.random import stream
 from nt2c.core.words import plural
-from nt2c.io.micrographs import open_micrograph
+from nt2c.io.records import read_records
 from nt2c.noise.transfer import segments, tapered_power
-from nt2c.pipeline.job import FitJob
+from nt2c.pipeline.fit import NOISE, TRAINING, WINDOWS
 from nt2c.pipeline.learning import SAMPLER
 from nt2c.pipeline.training import EXAMPLES, prepared_micrographs
 from nt2c.pipeline.window_files import load_windows
-from nt2c.report.figures import grey_limits, png, shrink
-from nt2c.report.fit_figures import mosaic, same_scale, spectra
-from nt2c.report.html import Comparison, Page, Section, Table, write_page
-from nt2c.report.windows import draw_overlays
+from nt2c.report.fit_figures import mosaic, same_scale
+from nt2c.report.html import Chart, Curve, Section, Table
+from nt2c.report.sources import Source
+from nt2c.training.loop import LOG
 from nt2c.training.sampler_files import load_sampler
 
-PAGE = "report.html"
-_SHOWN = 3
 _LISTED = 20
-_LONGEST_PX = 900
 
 _MEASURES = {
     "radial_error": "radial power, worst ring: error",
@@ -44,54 +40,89 @@ _MEASURES = {
 Record = Mapping[str, Any]
 
 
-def write_fit_report(job: FitJob, record: Record, evaluation: Record) -> Path:
-    """Write DIR/report.html from the folders of a run; return its path.
-
-    Parameters
-    ----------
-    job : FitJob
-        What was done, and where.
-    record : mapping
-        Of `fit.json`.
-    evaluation : mapping
-        Of `evaluation.json`; may be empty.
-    """
-    stages = record["stages"]
-    page = Page(
-        title=f"nt2c run: {job.folder.resolve().name}",
-        verdict=_verdict(stages, evaluation),
-        table=Table(
-            ["stage", "what came out", "time"],
-            [
-                [name, stage["verdict"], f"{stage['seconds']:.0f} s"]
-                for name, stage in stages.items()
-            ],
-            words=True,
+def fit_sections(source: Source) -> list[Section]:
+    """Sections on the recovered signal, the training, synthesized micrographs and the noise."""
+    stages = source.fit["stages"]
+    return [
+        *_independent(source.evaluation),
+        *_training(source.folder),
+        _synthesized(source),
+        _noise(source, stages[NOISE]),
+        Section(
+            "Where the noise was taken",
+            f'{stages[WINDOWS]["verdict"]}. Tick "noise windows" at the micrographs to see them; '
+            "no frame should hold a particle.",
         ),
-        sections=[
-            *_independent(evaluation),
-            _synthesized(job),
-            _noise(job, stages["noise"]),
-            _windows(job, stages["windows"]),
-        ],
-        comparisons=_comparisons(job),
-        details=_details(job, record),
-    )
-    write_page(job.folder / PAGE, page)
-    return job.folder / PAGE
+    ]
 
 
-def _verdict(stages: Record, evaluation: Record) -> str:
-    training = stages["training"]
-    left = training["noise_left"]["of_noise"]
-    parts = [f"The model removes {100 * (1 - left):.0f} % of the noise in empty windows"]
-    if "independent" in evaluation:
-        fraction = evaluation["independent"]["fraction"]
+def fit_table(record: Record) -> Table:
+    """What came out of each stage."""
+    rows = [
+        [name, stage["verdict"], f"{stage['seconds']:.0f} s"]
+        for name, stage in record["stages"].items()
+    ]
+    return Table(["stage", "what came out", "time"], rows, words=True)
+
+
+def fit_verdict(source: Source) -> str:
+    """The result of a fit in plain words; empty where there was none."""
+    if not source.fit:
+        return ""
+    left = source.fit["stages"][TRAINING]["noise_left"]["of_noise"]
+    parts = [f"The model removes {100 * (1 - left):.1f} % of the noise in empty windows"]
+    if "independent" in source.evaluation:
+        fraction = source.evaluation["independent"]["fraction"]
         parts.append(
             f"and recovers {fraction['fitted']:.3f} of the signal "
             f"({fraction['coarse']:.3f} before the fit), judged by independent exposures"
         )
     return " ".join(parts) + "."
+
+
+def noise_curves(source: Source) -> dict[str, list[float]]:
+    """Radial power of windows and of synthesized noise, 1 for white noise of unit variance."""
+    windows, pixel_size_a = load_windows(source.folder / WINDOWS)
+    return {
+        name: [float(f"{value:.3g}") for value in _power(squares, pixel_size_a)]
+        for name, squares in (("noise windows", windows), ("synthesized", _draws(source, windows)))
+    }
+
+
+def fit_details(record: Record) -> Sequence[str]:
+    """How the model was made, one line each."""
+    structures = [Path(path).name for path in record["structures"]]
+    recipe = record["recipe"]
+    return [
+        f"fit with nt2c {record['version']}: {len(record['inputs'])} micrographs, recipe "
+        f"{recipe['name']}, seed {recipe['seed']}, noise {recipe['noise']}",
+        f"coarse model {record['coarse']['name']} ({record['coarse']['fingerprint']})",
+        f"particles learned: {', '.join(structures) or 'random assemblies'}",
+        "everything in numbers: fit.json, evaluation.json",
+    ]
+
+
+def _power(squares: Tensor, pixel_size_a: float) -> NDArray[np.float32]:
+    return (tapered_power(squares, pixel_size_a)[1] / pixel_size_a**2).numpy()
+
+
+def _training(folder: Path) -> list[Section]:
+    """Curves of what was trained, from the logs; a sampler that was not trained has none."""
+    charts = []
+    for stage, keys in ((TRAINING, ("loss", "validation_correlation2")), (NOISE, ("loss",))):
+        path = folder / stage / LOG
+        if not path.is_file():
+            continue
+        records = read_records(path)
+        for key in keys:
+            points = [(one["step"], one[key]) for one in records if one.get(key) is not None]
+            if points:
+                steps, values = zip(*points, strict=True)
+                name = {"loss": "loss"}.get(key, "correlation² with held-out truth")
+                curve = Curve(name, list(steps), list(values))
+                charts.append(Chart(f"{stage}: {name}", [curve], "step", name))
+    text = "Loss should level off; what is judged on held-out fields should not fall."
+    return [Section("Training", text, charts=charts)] if charts else []
 
 
 def _independent(evaluation: Record) -> list[Section]:
@@ -111,23 +142,24 @@ def _independent(evaluation: Record) -> list[Section]:
     return [Section("Recovered signal", table=table)]
 
 
-def _synthesized(job: FitJob) -> Section:
-    real = prepared_micrographs(job.folder / "windows")
-    made = torch.from_numpy(np.load(job.folder / "training" / EXAMPLES)).float()
+def _synthesized(source: Source) -> Section:
+    real = prepared_micrographs(source.folder / "windows")
+    made = torch.from_numpy(np.load(source.folder / "training" / EXAMPLES)).float()
     typical = int(made.var((-2, -1)).argsort()[len(made) // 2])
-    windows, pixel_size_a = load_windows(job.folder / "windows")
+    windows, pixel_size_a = load_windows(source.folder / "windows")
     size = windows.shape[-1]
 
-    def power(squares: Tensor) -> NDArray[np.float32]:
-        return tapered_power(squares, pixel_size_a)[1].numpy()
-
-    curves = {
-        "real micrographs": power(torch.cat([segments(image, size) for image in real])),
-        "synthesized micrographs": power(torch.cat([segments(image, size) for image in made])),
-        "real windows of noise": power(windows),
-        "synthesized noise": power(_draws(job, windows)),
+    squares = {
+        "real micrographs": torch.cat([segments(image, size) for image in real]),
+        "synthesized micrographs": torch.cat([segments(image, size) for image in made]),
+        "real windows of noise": windows,
+        "synthesized noise": _draws(source, windows),
     }
-    frequency = tapered_power(windows[:1], pixel_size_a)[0].numpy()
+    frequency = tapered_power(windows[:1], pixel_size_a)[0].tolist()
+    curves = [
+        Curve(name, frequency, _power(own, pixel_size_a).tolist(), name.startswith("synth"))
+        for name, own in squares.items()
+    ]
     return Section(
         "A real micrograph and a synthesized one",
         "Both at the same grey scale. The model was trained on micrographs such as the second, of "
@@ -137,24 +169,31 @@ def _synthesized(job: FitJob) -> Section:
                 "their middles at one grey scale",
                 same_scale(("real", real[0].numpy()), ("synthesized", made[typical].numpy())),
             ),
-            (
+        ],
+        charts=[
+            Chart(
                 f"mean power of {len(real)} real and {len(made)} synthesized",
-                spectra(frequency, curves),
-            ),
+                curves,
+                "spatial frequency, 1/A",
+                "power, 1 is white noise",
+                log=True,
+            )
         ],
     )
 
 
-def _draws(job: FitJob, windows: Tensor) -> Tensor:
+def _draws(source: Source, windows: Tensor) -> Tensor:
     """As many draws of the sampler as there are windows, of their gain."""
-    sampler = load_sampler(job.folder / "noise" / SAMPLER)
+    sampler = load_sampler(source.folder / "noise" / SAMPLER)
     count, size, _ = windows.shape
-    drawn = sampler.sample((count, size, size), stream(job.recipe.seed, "report draws"))
+    drawn = sampler.sample(
+        (count, size, size), stream(source.fit["recipe"]["seed"], "report draws")
+    )
     return drawn * windows.std()
 
 
-def _noise(job: FitJob, stage: Record) -> Section:
-    windows, _ = load_windows(job.folder / "windows")
+def _noise(source: Source, stage: Record) -> Section:
+    windows, _ = load_windows(source.folder / "windows")
     rows = []
     for name, title in _MEASURES.items():
         row = [title, _figure(stage["fidelity"][name])]
@@ -167,7 +206,7 @@ def _noise(job: FitJob, stage: Record) -> Section:
     )
     pictures = same_scale(
         ("real windows", mosaic(windows.numpy())),
-        ("synthesized", mosaic(_draws(job, windows).numpy())),
+        ("synthesized", mosaic(_draws(source, windows).numpy())),
         side_px=4 * windows.shape[-1],
     )
     return Section(
@@ -182,45 +221,3 @@ def _figure(measure: Record | None) -> str:
     if measure["low"] is None:  # windows of a single micrograph bound nothing
         return f"{measure['value']:.3f}{star}"
     return f"{measure['value']:.3f} ({measure['low']:.3f} to {measure['high']:.3f}){star}"
-
-
-def _windows(job: FitJob, stage: Record) -> Section:
-    pictures = draw_overlays(job.folder / "windows", _SHOWN)
-    return Section(
-        "Where the noise was taken",
-        f"{stage['verdict']}. No frame should hold a particle; the brighter a frame, the more the "
-        "model sees in it.",
-        [(path.stem, path.read_bytes()) for path in pictures],
-    )
-
-
-def _comparisons(job: FitJob) -> list[Comparison]:
-    shown = []
-    for item in job.inputs:
-        try:
-            with open_micrograph(item.path, job.pixel_size_a, item.star_pixel_size_a) as raw:
-                before = raw.read()
-            with open_micrograph(job.folder / "denoised" / item.output_name) as done:
-                after = done.read()
-        except InputError:  # named where it failed
-            continue
-        pictures = [
-            png(small, grey_limits(small))
-            for small in (shrink(image, _LONGEST_PX) for image in (before, after))
-        ]
-        caption = "Each at its own grey scale."
-        shown.append(Comparison(item.path.name, pictures[0], pictures[1], caption=caption))
-        if len(shown) == _SHOWN:
-            break
-    return shown
-
-
-def _details(job: FitJob, record: Record) -> Sequence[str]:
-    structures = [path.name for path in job.structures]
-    return [
-        f"{plural(len(record['inputs']), 'micrograph')}, recipe {job.recipe.name}, "
-        f"seed {job.recipe.seed}",
-        f"coarse model {record['coarse']['name']} ({record['coarse']['fingerprint']})",
-        f"particles learned: {', '.join(structures) or 'random assemblies'}",
-        "everything in numbers: fit.json, evaluation.json",
-    ]

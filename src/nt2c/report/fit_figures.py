@@ -1,6 +1,4 @@
-"""Pictures of a fit: images beside each other at one grey scale, spectra."""
-
-from collections.abc import Mapping
+"""Pictures of a fit: images beside each other at one grey scale."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,42 +23,6 @@ def mosaic(windows: NDArray[np.float32], rows: int = 4, columns: int = 4) -> Gre
         for row in range(rows)
     ]
     return np.concatenate(lines, axis=0)
-
-
-def spectra(
-    frequency_per_a: NDArray[np.float32], curves: Mapping[str, NDArray[np.float32]]
-) -> bytes:
-    """Return a PNG of radial power spectra on a logarithmic scale.
-
-    Parameters
-    ----------
-    frequency_per_a : array, shape (rings,)
-        In 1/angstrom; the first, zero, is left out.
-    curves : mapping of str to array, shape (rings,)
-        Power by name. Names that start with "synthesized" are dashed.
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.4, 3.6), dpi=150, facecolor="white", layout="constrained")
-    canvas = FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    for name, power in curves.items():
-        dashed = name.startswith("synthesized")
-        axes.semilogy(
-            frequency_per_a[1:], power[1:], label=name, linestyle="--" if dashed else "-", lw=1.6
-        )
-    axes.set_xlabel("spatial frequency, 1/A")
-    axes.set_ylabel("power, arbitrary unit")
-    axes.grid(alpha=0.25, which="both", lw=0.5)
-    axes.legend(frameon=False, fontsize=9)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    canvas.draw()
-    import imagecodecs
-
-    colours = np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
-    return bytes(imagecodecs.png_encode(colours))
 
 
 def _middle(image: Grey, side: int) -> Grey:

@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from nt2c import __version__
@@ -62,8 +62,48 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Curve:
+    """A line of a chart: values `y` over `x`, of the same length; dashed on request."""
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float]
+    dashed: bool = False
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Curves over one pair of axes, drawn by the page; `log` is the scale of y."""
+
+    title: str
+    curves: Sequence[Curve]
+    x_label: str
+    y_label: str
+    log: bool = False
+
+
+@dataclass(frozen=True)
+class Browser:
+    """Micrographs to filter, sort and look at.
+
+    Attributes
+    ----------
+    data : str
+        JSON text for the script of the page, free of "<".
+    pictures : str
+        All pictures in base64, one behind the other; `data` holds their lengths.
+    hints : Table
+        Kinds of hints, their numbers and meaning.
+    """
+
+    data: str
+    pictures: str
+    hints: Table
+
+
+@dataclass(frozen=True)
 class Section:
-    """A heading with a sentence, pictures in a row and a table, each if there is one.
+    """A heading with a sentence, pictures, charts and a table, each if there is one.
 
     Attributes
     ----------
@@ -73,12 +113,15 @@ class Section:
         Titles and PNG files.
     table : Table, optional
         Below the pictures.
+    charts : sequence of Chart
+        Beside the pictures.
     """
 
     title: str
     text: str = ""
     pictures: Sequence[tuple[str, bytes]] = ()
     table: Table | None = None
+    charts: Sequence[Chart] = ()
 
 
 @dataclass(frozen=True)
@@ -101,6 +144,8 @@ class Page:
         What comes between the table and the micrographs.
     refresh_s : int, optional
         Let a browser load the page again every so many seconds.
+    browser : Browser, optional
+        Micrographs by the thousand, below the table.
     """
 
     title: str
@@ -110,6 +155,7 @@ class Page:
     details: Sequence[str] = ()
     sections: Sequence[Section] = ()
     refresh_s: int | None = None
+    browser: Browser | None = None
 
 
 def write_page(path: Path | str, page: Page) -> None:
@@ -138,6 +184,7 @@ def render(page: Page) -> str:
         lstrip_blocks=True,
     )
     environment.filters["embed"] = _embed
+    environment.filters["plain"] = asdict
     template = environment.get_template("page.html")
     return template.render(page=page, advice=EXTRACT_FROM_RAW, version=__version__)
 

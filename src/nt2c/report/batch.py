@@ -1,0 +1,202 @@
+"""The report: one page on the micrographs of a folder and, where there was one, the fit."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nt2c.core.errors import InputError
+from nt2c.inference.summary import FileResult
+from nt2c.io.micrographs import open_micrograph
+from nt2c.report.figures import grey_limits, shrink
+from nt2c.report.fit import fit_details, fit_sections, fit_table, fit_verdict, noise_curves
+from nt2c.report.hints import HINTS, hints_of
+from nt2c.report.html import Browser, Page, Table, write_page
+from nt2c.report.looks import SEGMENT_PX, frequencies, look
+from nt2c.report.pictures import longest_px, picture_bytes, shared_limits, webp
+from nt2c.report.sources import Source
+
+PAGE = "report.html"
+
+Grey = NDArray[np.float32]
+Item = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Written:
+    """The page, what it says on top, and a message for each file that could not be shown."""
+
+    path: Path
+    verdict: str
+    failed: tuple[str, ...]
+
+
+def write_report(
+    source: Source, path: Path | None = None, on_item: Callable[[str], object] | None = None
+) -> Written:
+    """Write the page of a folder, one micrograph held at a time, whole or not at all.
+
+    Parameters
+    ----------
+    source : Source
+        From `find_source`.
+    path : Path, optional
+        Where to; by default report.html in the folder.
+    on_item : callable, optional
+        Called with the name of each micrograph that is looked at.
+    """
+    segment_px = int(source.fit["stages"]["windows"]["size_px"]) if source.fit else SEGMENT_PX
+    pictures: list[str] = []
+    items, failed = [], []
+    for item, own, error in _items(source, segment_px):
+        item["pictures"] = [len(picture) for picture in own]
+        pictures += own
+        items.append(item)
+        failed += [error] if error else []
+        if on_item:
+            on_item(item["name"])
+    verdict = " ".join(part for part in (fit_verdict(source), _verdict(items, source)) if part)
+    page = Page(
+        title=f"nt2c report: {source.folder.resolve().name}",
+        verdict=verdict,
+        table=fit_table(source.fit) if source.fit else _counts(items),
+        comparisons=(),
+        sections=fit_sections(source) if source.fit else [],
+        details=[*_details(source), *(fit_details(source.fit) if source.fit else [])],
+        browser=Browser(_data(items, source, segment_px), "".join(pictures), _hints(items)),
+    )
+    path = path or source.folder / PAGE
+    write_page(path, page)
+    return Written(path, verdict, tuple(failed))
+
+
+def _items(source: Source, segment_px: int) -> Iterator[tuple[Item, list[str], str]]:
+    most = picture_bytes(len(source.results))
+    for result in source.results:
+        item: Item = {"name": result.input.name, "status": result.status, "hints": []}
+        item["notes"] = [*([result.message] if result.message else []), *result.warnings]
+        if result.status == "failed" or (result.status == "left" and source.about):
+            yield item, [], ""
+            continue
+        try:
+            raw, denoised, pixel_size_a = _images(result)
+            seen = look(raw, denoised, pixel_size_a, segment_px)
+        except (InputError, OSError, MemoryError) as error:
+            item |= {"status": "unreadable", "notes": [str(error)]}
+            yield item, [], str(error)
+            continue
+        item |= {
+            "contrast": _rounded(seen.contrast),
+            "dark": _rounded(seen.dark),
+            "direction": _rounded(seen.direction),
+            "hints": hints_of(seen),
+            "aspect": round(raw.shape[1] / raw.shape[0], 4),
+            "about": f"{raw.shape[1]} x {raw.shape[0]} px of {pixel_size_a:.3g} A",
+            "raw": [float(f"{value:.3g}") for value in seen.raw],
+            "denoised": [float(f"{value:.3g}") for value in seen.denoised],
+            "frames": [[round(share, 4) for share in frame] for frame in source.frames_of(result)],
+        }
+        yield item, _pictures(raw, denoised, most), ""
+
+
+def _images(result: FileResult) -> tuple[Grey, Grey | None, float]:
+    """Return the raw and the denoised image, and the pixel size of the raw one in angstrom."""
+    if result.status == "left":
+        with open_micrograph(result.input) as micrograph:
+            return micrograph.read(), None, micrograph.pixel_size_a
+    with open_micrograph(result.output) as micrograph:
+        denoised, denoised_a = micrograph.read(), micrograph.pixel_size_a
+    with open_micrograph(result.input, 1.0) as micrograph:
+        raw = micrograph.read()
+    return raw, denoised, denoised_a * denoised.shape[0] / raw.shape[0]
+
+
+def _pictures(raw: Grey, denoised: Grey | None, most_bytes: int) -> list[str]:
+    side = longest_px(most_bytes)
+    before = shrink(raw, side)
+    if denoised is None:
+        return [webp(before, grey_limits(before), most_bytes)]
+    after = shrink(denoised, side)
+    limits = shared_limits(before, after)
+    return [webp(image, limits, most_bytes) for image in (before, after)]
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.3g}")
+
+
+def _verdict(items: Sequence[Item], source: Source) -> str:
+    if not source.about:
+        return ""
+    counts = Counter(item["status"] for item in items)
+    done = counts["done"] + counts["skipped"]
+    parts = [f"{done} of {len(items)} micrographs are denoised with the model {_model(source)}."]
+    if not source.about.get("finished"):
+        parts.append("The run has not come to its end.")
+    for status, what in (("failed", "failed"), ("unreadable", "cannot be read any more")):
+        if counts[status]:
+            parts.append(f"{counts[status]} {what}.")
+    hinted = sum(bool(item["hints"]) for item in items)
+    parts.append(
+        f"{hinted} should be looked at: see the hints below."
+        if hinted
+        else "None shows signs of bad ice, carbon or drift."
+    )
+    return " ".join(parts)
+
+
+def _model(source: Source) -> str:
+    return str(source.about.get("model") or "(unnamed)")
+
+
+def _counts(items: Sequence[Item]) -> Table:
+    counts = Counter(item["status"] for item in items)
+    names = {
+        "done": "denoised",
+        "skipped": "denoised before",
+        "failed": "failed",
+        "unreadable": "raw or denoised file cannot be read",
+        "left": "not tried",
+    }
+    rows = [[name, str(counts[status])] for status, name in names.items() if counts[status]]
+    contrasts = [item["contrast"] for item in items if item.get("contrast") is not None]
+    if contrasts:
+        rows.append(["contrast in the particle band, median", f"{np.median(contrasts):.2g}"])
+    return Table(["micrographs", "number"], rows)
+
+
+def _hints(items: Sequence[Item]) -> Table:
+    counts = Counter(key for item in items for key in item["hints"])
+    rows = [
+        [hint.label, str(counts[hint.key]), hint.measured, hint.advice]
+        for hint in HINTS
+        if counts[hint.key]
+    ]
+    return Table(["hint", "micrographs", "told from", "what to do"], rows, words=True)
+
+
+def _data(items: Sequence[Item], source: Source, segment_px: int) -> str:
+    """JSON for the script of the page; "<" is written so that no tag can end it."""
+    data = {
+        "items": items,
+        "hints": {hint.key: hint.label for hint in HINTS},
+        "frequency": [float(f"{value:.4g}") for value in frequencies(segment_px)],
+        "curves": noise_curves(source) if source.fit else {},
+    }
+    return json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+
+
+def _details(source: Source) -> list[str]:
+    about = source.about
+    if not about:
+        return []
+    settings = ", ".join(f"{key} {value}" for key, value in about["settings"].items())
+    return [
+        f"model {_model(source)} ({about.get('model_hash', '')}), nt2c {about['version']}",
+        f"device {about.get('device', '')}; {about.get('seconds', 0.0):.0f} s; {settings}",
+    ]

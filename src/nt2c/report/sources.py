@@ -1,0 +1,108 @@
+"""What a folder holds to report on: of `nt2c denoise`, or of `nt2c run` or `nt2c fit`."""
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nt2c.core.errors import InputError
+from nt2c.inference.summary import FileResult, read_summary, summary_path
+from nt2c.io.inputs import split_ending
+from nt2c.pipeline.window_files import PREPARED, read_places
+
+Frame = tuple[float, float, float, float]
+"""Left, top, width and height, as shares of the micrograph."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is there to report on.
+
+    Attributes
+    ----------
+    folder : Path
+        That was named.
+    results : tuple of FileResult
+        One for each micrograph; "left" where it was not denoised.
+    about : dict
+        What the summary says of the whole; empty without one.
+    fit : dict
+        Record of the fit; empty without one.
+    evaluation : dict
+        What was measured after a fit.
+    frames : dict
+        Windows of noise of each micrograph, by the name that the extraction gave it.
+    """
+
+    folder: Path
+    results: tuple[FileResult, ...]
+    about: dict[str, Any]
+    fit: dict[str, Any]
+    evaluation: dict[str, Any]
+    frames: dict[str, list[Frame]]
+
+    def frames_of(self, result: FileResult) -> list[Frame]:
+        """Windows of a micrograph; their names may start with folders of its path."""
+        parts = (result.input if result.status == "left" else result.output).parts
+        for count in range(1, len(parts)):
+            name = split_ending("__".join(parts[-count:]))[0]
+            if name in self.frames:
+                return self.frames[name]
+        return []
+
+
+def find_source(folder: Path | str) -> Source:
+    """Return what a folder holds.
+
+    Raises
+    ------
+    InputError
+        It holds neither a summary nor a fit, or one that cannot be read.
+    """
+    folder = Path(folder)
+    fit = _json(folder / "fit.json")
+    denoised = folder / "denoised" if fit else folder
+    path = summary_path(denoised)
+    if not fit and not path.is_file():
+        parts = any(folder.glob("summary.shard-*.json"))
+        raise InputError(
+            f"{folder}: the summaries of its parts are not joined; run nt2c merge {folder} first"
+            if parts
+            else f"{folder}: neither summary.json of nt2c denoise nor fit.json of nt2c run or fit; "
+            "name the folder given with -o there"
+        )
+    results, about = read_summary(path) if path.is_file() else (_undone(fit), {})
+    frames = _frames(folder / "windows") if fit else {}
+    evaluation = _json(folder / "evaluation.json") if fit else {}
+    return Source(folder, tuple(results), about, fit, evaluation, frames)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); run nt2c again") from None
+    return value if isinstance(value, dict) else {}
+
+
+def _undone(fit: dict[str, Any]) -> list[FileResult]:
+    return [FileResult(Path(name).absolute(), Path(), "left") for name in fit["inputs"]]
+
+
+def _frames(windows: Path) -> dict[str, list[Frame]]:
+    """Windows of each micrograph, as shares of it."""
+    frames: dict[str, list[Frame]] = defaultdict(list)
+    shapes: dict[str, tuple[int, ...]] = {}
+    for row in read_places(windows):
+        name = row["micrograph"]
+        if name not in shapes:
+            shapes[name] = np.load(windows / PREPARED / f"{name}.npy", mmap_mode="r").shape
+        rows, columns = shapes[name]
+        y, x, size = (int(row[key]) for key in ("y_px", "x_px", "size_px"))
+        frames[name].append((x / columns, y / rows, size / columns, size / rows))
+    return dict(frames)

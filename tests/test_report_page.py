@@ -1,0 +1,218 @@
+"""The page of `nt2c report`: what it says of a folder, and that a browser can use it."""
+
+import dataclasses
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from nt2c.cli.app import main
+from nt2c.core.errors import InputError
+from nt2c.inference.summary import FileResult, summary_path, write_summary
+from nt2c.io.micrographs import write_micrograph
+from nt2c.report.hints import hints_of
+from nt2c.report.looks import Look, look
+from nt2c.report.pictures import TOTAL_BYTES, longest_px, picture_bytes, shared_limits, webp
+from nt2c.report.sources import find_source
+
+PIXEL_A = 4.0
+SIDE = 128
+ABOUT = {
+    "model": "general",
+    "model_hash": "0",
+    "stars": [],
+    "settings": {"precision": "fp32"},
+    "device": "cpu",
+    "seconds": 1.0,
+}
+GOOD = Look(2.0, 0.0, 0.0, 0.01, 1.0, (1.0,), (1.0,))
+
+
+def noise(seed: int) -> torch.Tensor:
+    return torch.randn(SIDE, SIDE, generator=torch.Generator().manual_seed(seed))
+
+
+def signal(strength: float) -> torch.Tensor:
+    line = torch.arange(SIDE).float()
+    places = [(32, 40), (90, 30), (70, 96)]
+    square = [(line[:, None] - y) ** 2 + (line - x) ** 2 for y, x in places]
+    return -strength * sum((torch.exp(-one / 60) for one in square), torch.zeros(SIDE, SIDE))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results for six micrographs: strong, weak, empty; one failed, one vanished, one torn."""
+    root = tmp_path_factory.mktemp("report")
+    results = []
+    for index, name in enumerate(["b_weak", "a_strong", "c_empty", "d_failed", "e_gone", "f_torn"]):
+        raw, out = root / "raw" / f"{name}.mrc", root / "denoised" / f"{name}.mrc"
+        clean = signal({"b_weak": 1.5, "a_strong": 3.0}.get(name, 0.0))
+        write_micrograph(raw, (clean + noise(index) + 10).numpy(), PIXEL_A)
+        write_micrograph(out, (clean + 10 + 0.01 * noise(9)).numpy(), PIXEL_A)
+        failed = name == "d_failed"
+        message = f"{raw}: <b>bad</b>" if failed else ""
+        results.append(FileResult(raw, out, "failed" if failed else "done", message))
+    (root / "raw" / "e_gone.mrc").unlink()
+    torn = root / "denoised" / "f_torn.mrc"
+    torn.write_bytes(torn.read_bytes()[:2000])
+    write_summary(summary_path(root / "denoised"), results, ABOUT, finished=True)
+    return root / "denoised"
+
+
+@pytest.fixture(scope="module")
+def page(folder: Path) -> Path:
+    assert main(["report", str(folder)]) == 1  # two files cannot be shown
+    return folder / "report.html"
+
+
+def data(page: Path) -> dict[str, Any]:
+    found = re.search(r'id="data">(.*?)</script>', page.read_text())
+    assert found
+    return json.loads(found[1])
+
+
+def test_every_micrograph_is_there_and_bad_ones_are_named(page: Path) -> None:
+    items = {item["name"]: item for item in data(page)["items"]}
+    statuses = [item["status"] for item in items.values()]
+    assert statuses == ["done", "done", "done", "failed", "unreadable", "unreadable"]
+    assert items["a_strong.mrc"]["contrast"] > items["b_weak.mrc"]["contrast"] > 0.1
+    assert items["c_empty.mrc"]["hints"] == ["empty"]
+    assert items["a_strong.mrc"]["hints"] == []
+    assert "e_gone.mrc: no such file" in items["e_gone.mrc"]["notes"][0]
+    html = page.read_text()
+    assert "5 of 6 micrographs" not in html
+    assert "1 failed. 2 cannot be read any more. 1 should be looked at" in html
+    assert "<b>bad" not in html
+
+
+def test_page_asks_the_network_for_nothing(page: Path) -> None:
+    html = page.read_text()
+    assert re.findall(r"https?:|@import|url\(|<link[^>]+href=\"[^d]", html) == []
+    assert [one.name for one in page.parent.glob("*.html")] == ["report.html"]
+    assert not list(page.parent.glob(".*partial"))
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"neither summary\.json"):
+        find_source(tmp_path)
+    (tmp_path / "summary.shard-1-of-2.json").touch()
+    with pytest.raises(InputError, match="nt2c merge"):
+        find_source(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "hint"),
+    [
+        ({"contrast": 0.05}, "empty"),
+        ({"dark": 0.02}, "ice"),
+        ({"ice_ring": 3.0}, "ring"),
+        ({"rim": 0.3, "dark": 0.2}, "carbon"),
+        ({"direction": 0.6}, "drift"),
+    ],
+)
+def test_each_hint_has_its_figure(change: dict[str, float], hint: str) -> None:
+    assert hints_of(GOOD) == []
+    assert hints_of(dataclasses.replace(GOOD, **change)) == [hint]
+
+
+def test_looks_tell_patches_edges_and_blur_from_even_noise() -> None:
+    large = torch.randn(300, 300, generator=torch.Generator().manual_seed(1)) + 20
+    line = torch.arange(300).float()
+    patch = large - 6 * (((line[:, None] - 150) ** 2 + (line - 150) ** 2) < 25**2).float()
+    edge = large - 6 * ((line[:, None] + line) < 180).float()
+    blurred = large + 3 * torch.nn.functional.avg_pool2d(large[None] - 20, (1, 7), 1, (0, 3))[0]
+    for image, hints in ((large, []), (patch, ["ice"]), (edge, ["carbon"]), (blurred, ["drift"])):
+        assert hints_of(look(image.numpy(), None, PIXEL_A)) == hints
+
+
+def test_spectrum_of_white_noise_is_one() -> None:
+    white = torch.randn(256, 256, generator=torch.Generator().manual_seed(2)) * 7 + 50
+    # rings of 49 overlapping squares hold over 1000 coefficients beyond the first few
+    np.testing.assert_allclose(look(white.numpy(), None, PIXEL_A).raw[8:], 1, atol=0.15)
+
+
+def test_pictures_keep_within_their_share() -> None:
+    rough = noise(3).numpy()
+    for count in (1, 300, 2000, 20000):
+        most = picture_bytes(count)
+        assert 2 * count * most <= TOTAL_BYTES
+        assert len(webp(rough, (-2.0, 2.0), most)) <= 4 * (most + 2) / 3
+    assert longest_px(picture_bytes(10)) > 2 * longest_px(picture_bytes(2000))
+    low, high = shared_limits(rough, 0.1 * rough)
+    assert low < -1.2
+    assert high > 1.2
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A headless Chromium that keeps a log of its console and of the network."""
+    webdriver = pytest.importorskip("selenium.webdriver")
+    programs = shutil.which("chromium"), shutil.which("chromedriver")
+    if None in programs:
+        pytest.skip("chromium or chromedriver is not installed")
+    options = webdriver.ChromeOptions()
+    options.binary_location = programs[0]
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(programs[1]))
+    yield driver
+    driver.quit()
+
+
+def names(browser: Any) -> list[str]:
+    script = "return [...document.querySelectorAll('.name')].map((n) => n.textContent[0])"
+    return browser.execute_script(script)
+
+
+def choose(browser: Any, menu: str, value: str) -> list[str]:
+    script = (
+        "const m = document.getElementById(arguments[0]); m.value = arguments[1];"
+        "m.dispatchEvent(new Event(m.type === 'search' ? 'input' : 'change'))"
+    )
+    browser.execute_script(script, menu, value)
+    return names(browser)
+
+
+def test_in_a_browser(page: Path, browser: Any) -> None:
+    browser.get(page.as_uri())
+    assert names(browser) == list("bacdef")
+    assert choose(browser, "sort", "name") == list("abcdef")
+    assert choose(browser, "sort", "high")[:3] == list("abc")
+    assert choose(browser, "filter", "failed") == list("def")
+    assert choose(browser, "filter", "empty") == ["c"]
+    choose(browser, "filter", "all")
+    assert choose(browser, "search", "STRONG") == ["a"]
+    choose(browser, "search", "")
+
+    after, slider = (
+        browser.find_element("css selector", f".compare {x}") for x in (".after", "input")
+    )
+    before = after.value_of_css_property("clip-path")
+    slider.send_keys(*["\ue012"] * 5)  # arrow to the left
+    assert after.value_of_css_property("clip-path") != before
+    browser.execute_script("arguments[0].scrollIntoView()", slider)
+    loaded = (
+        "const i = arguments[0], end = arguments[1]; i.decode().then(() => end(i.naturalWidth))"
+    )
+    assert browser.execute_async_script(loaded, after) >= 96
+
+    browser.find_element("css selector", ".name").click()
+    assert browser.find_element("id", "detail").is_displayed()
+    assert len(browser.find_elements("css selector", "#detail .chart path")) == 2
+    browser.find_element("id", "next").click()
+    browser.find_element("id", "close").click()
+
+    assert browser.get_log("browser") == []
+    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    asked = [
+        e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"
+    ]
+    assert [url for url in asked if not url.startswith(("data:", "file:"))] == []
+    assert len([url for url in asked if url.startswith("file:")]) == 1
