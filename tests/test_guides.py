@@ -45,6 +45,8 @@ NOT_RUN = {
     "pip install .": INSTALL,
     'pip install ".[cryosparc]"': INSTALL,
     'pip install ".[dask]"': INSTALL,
+    'pip install ".[napari]"': INSTALL,
+    "napari micrographs/a.mrc": "opens a window",
     'python -c "import torch; print(torch.cuda.is_available())"': "of PyTorch",
     "git clone <address of this repository> nt2c && cd nt2c": INSTALL,
     "source .venv/bin/activate": INSTALL,
