@@ -140,6 +140,40 @@ def test_only_the_network_runs_in_mixed_precision(tmp_path: Path) -> None:
     assert seen == [False, torch.bfloat16]
 
 
+class Overflows:
+    """A loss that the weights decide, infinite at some steps."""
+
+    def __init__(self, at: range) -> None:
+        self._at = at
+
+    def loss(self, network: Any, step: int) -> torch.Tensor:
+        value = (network(torch.ones(1, 1, 16, 16)) - 1).square().mean()
+        return value * torch.inf if step in self._at else value
+
+    def validate(self, network: torch.nn.Module, step: int) -> dict[str, float]:
+        return {}
+
+
+def test_a_batch_that_overflows_is_left_out_and_counted(tmp_path: Path) -> None:
+    settings = OptimizerSettings(steps=6, warmup_steps=1, bf16=False, log_every=2)
+    network = UNet(UNetSettings(widths=(4, 6), blocks=(1, 1)))
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    train(network, Overflows(range(2, 4)), settings, tmp_path, {}, device="cpu")
+    after = network.state_dict()
+    assert all(bool(tensor.isfinite().all()) for tensor in after.values())
+    assert any(not torch.equal(before[name], after[name]) for name in before)
+    records = read_records(tmp_path / LOG)
+    assert [record.get("skipped", 0) for record in records] == [0, 2, 0]
+    assert [record["loss"] is None for record in records] == [False, True, False]
+
+
+def test_a_training_that_diverged_is_stopped(tmp_path: Path) -> None:
+    settings = OptimizerSettings(steps=100, warmup_steps=1, bf16=False)
+    network = UNet(UNetSettings(widths=(4, 6), blocks=(1, 1)))
+    with pytest.raises(SettingsError, match=r"learning_rate"):
+        train(network, Overflows(range(1, 100)), settings, tmp_path, {}, device="cpu")
+
+
 def test_learning_rate_rises_then_falls_to_one_percent() -> None:
     settings = OptimizerSettings(steps=100, warmup_steps=10, learning_rate=1.0)
     rates = [learning_rate(settings, step) for step in range(100)]

@@ -18,6 +18,7 @@ from nt2c.training.settings import OptimizerSettings
 Network = Callable[[Tensor], Tensor]
 CHECKPOINT = "checkpoint.safetensors"
 LOG = "log.jsonl"
+_HOPELESS = 20  # steps in a row without a finite loss
 
 
 class Task(Protocol):
@@ -137,7 +138,7 @@ def train(
     Raises
     ------
     SettingsError
-        The folder holds another run, or the device is not there.
+        The folder holds another run, the device is not there, or the training diverged.
     """
     from accelerate import Accelerator
 
@@ -169,19 +170,31 @@ def train(
 
     started = saved = time.monotonic()
     losses: list[float] = []
+    skipped = in_a_row = 0
     for step in range(done, settings.steps):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(settings, step)
         loss = task.loss(forward, step)
         accelerator.backward(loss)
-        accelerator.clip_grad_norm_(network.parameters(), settings.clip_norm)
-        optimizer.step()
+        norm = accelerator.clip_grad_norm_(network.parameters(), settings.clip_norm)
+        value = float(team.mean(loss.detach()))
+        # One batch that overflows must not cost the weights: it is left out, and counted.
+        if math.isfinite(value) and norm is not None and math.isfinite(float(norm)):
+            optimizer.step()
+            losses.append(value)
+            in_a_row = 0
+        else:
+            skipped, in_a_row = skipped + 1, in_a_row + 1
+        if in_a_row == _HOPELESS:
+            raise SettingsError(
+                f"{folder}: {in_a_row} steps in a row gave no finite loss or gradient; set a lower "
+                "optimizer.learning_rate, and start again in another folder"
+            )
         optimizer.zero_grad()
         average.update_parameters(plain)
-        losses.append(float(team.mean(loss.detach())))
         now, last = step + 1, step + 1 == settings.steps
         if on_step:
-            on_step(now, losses[-1])
+            on_step(now, value)
         record: dict[str, Any] = {}
         if now % settings.validate_every == 0 or last:
             record = dict(task.validate(average.module, now))
@@ -189,11 +202,12 @@ def train(
             continue
         if record or now % settings.log_every == 0:
             rate = (now - done) / (time.monotonic() - started)
-            append_record(
-                folder / LOG,
-                {"step": now, "loss": sum(losses) / len(losses), "steps_per_s": rate, **record},
-            )
+            if skipped:
+                record["skipped"] = skipped
+            mean = sum(losses) / len(losses) if losses else None
+            append_record(folder / LOG, {"step": now, "loss": mean, "steps_per_s": rate, **record})
             losses.clear()
+            skipped = 0
         if last or time.monotonic() - saved > 60 * settings.checkpoint_minutes:
             state = _pack(plain, average, optimizer, task)
             write_weights(folder / CHECKPOINT, state, {"step": now, "run": dict(fingerprint)})
