@@ -123,6 +123,7 @@ def test_options_reach_the_result(tmp_path, raw, nt2c):
         "precision": "auto",
         "keep_background": True,
         "float16": True,
+        "sum_frames": False,
     }
 
 
