@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from benchmarks.speed.runs import SIZES, Program, Size, measure, run, write_noise
 from benchmarks.speed.stages import STAGES, stages
@@ -22,6 +23,12 @@ def test_a_round_is_a_warm_up_a_tiny_file_one_file_and_all_files(tmp_path: Path)
     assert timing.startup_s > 0
     assert timing.whole_s > 0
     assert 0 < timing.peak_gb < 1
+
+
+def test_the_memory_of_the_benchmark_is_not_that_of_the_program() -> None:
+    held = np.ones(50_000_000)  # 0.4 GB
+    _, peak_gb = run(["true"], 1)
+    assert peak_gb < 0.1 < held.nbytes / 1e9
 
 
 def test_a_program_that_fails_stops_the_benchmark() -> None:

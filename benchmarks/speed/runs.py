@@ -1,9 +1,10 @@
 """Runs of a program, file to file: wall time and peak memory of the whole process."""
 
+import json
 import os
 import shutil
 import subprocess
-import time
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,18 +75,28 @@ def write_noise(path: Path, shape: tuple[int, int], pixel_size_a: float, seed: i
     write_micrograph(path, counts, pixel_size_a)
 
 
+# Linux counts the memory of the process that starts another as that one's peak: a small one does.
+_LAUNCHER = """
+import json, os, subprocess, sys, time
+started = time.perf_counter()
+quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+_, status, usage = os.wait4(subprocess.Popen(sys.argv[1:], **quiet).pid, 0)
+seconds = time.perf_counter() - started
+print(json.dumps([seconds, usage.ru_maxrss, os.waitstatus_to_exitcode(status)]))
+"""
+
+
 def run(command: Sequence[str], threads: int) -> tuple[float, float]:
     """Run a program; return its wall time in s and its peak memory in GB."""
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
-    started = time.perf_counter()
-    process = subprocess.Popen(
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    launcher = [sys.executable, "-c", _LAUNCHER, *command]
+    said = subprocess.run(
+        launcher, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True
     )
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
+    seconds, peak_kb, code = json.loads(said.stdout)
+    if code:
         raise SystemExit(f"failed: {' '.join(command)}")
-    return time.perf_counter() - started, usage.ru_maxrss / 1e6  # KB on Linux
+    return seconds, peak_kb / 1e6
 
 
 def measure(program: Program, files: Sequence[Path], tiny: Path, threads: int) -> Timing:
