@@ -80,7 +80,8 @@ _LAUNCHER = """
 import json, os, subprocess, sys, time
 started = time.perf_counter()
 quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-_, status, usage = os.wait4(subprocess.Popen(sys.argv[1:], **quiet).pid, 0)
+process = subprocess.Popen(sys.argv[1:], **quiet)  # kept: one that is forgotten may be reaped
+_, status, usage = os.wait4(process.pid, 0)
 seconds = time.perf_counter() - started
 print(json.dumps([seconds, usage.ru_maxrss, os.waitstatus_to_exitcode(status)]))
 """
