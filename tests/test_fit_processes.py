@@ -34,7 +34,9 @@ def test_two_processes_fit_as_one_does(tmp_path: Path) -> None:
         expected, ours = (read_weights(folder / name)[0] for folder in (alone, together))
         assert expected.keys() == ours.keys()
         for key, tensor in expected.items():
-            torch.testing.assert_close(ours[key], tensor, rtol=1e-4, atol=1e-6)
+            # A weight near 0 differs by the rounding of sums that are not near 0.
+            scale = float(tensor.abs().max())
+            torch.testing.assert_close(ours[key], tensor, rtol=0, atol=1e-4 * scale)
     written = [(tmp_path / f"written_{rank}").read_text() for rank in (0, 1)]
     assert "model.safetensors" in written[0]
     assert written[1] == ""

@@ -166,9 +166,14 @@ def test_micrographs_smaller_than_windows_are_left_out() -> None:
     real = list(f["truth"] + f["noise"])
     small = [*real, real[0][:20]]
     windows, settings = windows_of(f["spare"]), TransferSettings()
-    assert estimate_contrast(
-        small, windows, f["clean"], f["noise"], PIXEL_A, settings
-    ) == estimate_contrast(real, windows, f["clean"], f["noise"], PIXEL_A, settings)
+    with_small, without = (
+        estimate_contrast(some, windows, f["clean"], f["noise"], PIXEL_A, settings).to_record()
+        for some in (small, real)
+    )
+    for key, value in without.items():  # the last bit of a sum depends on where memory lies
+        assert with_small[key] == (
+            value if isinstance(value, str) else pytest.approx(value, rel=1e-12)
+        )
     with pytest.raises(InputError, match="smaller than the noise windows"):
         estimate(f["truth"][:, :20], f)
 
