@@ -41,7 +41,26 @@ from nt2c.simulation.settings import ImagingSettings, SimulationSettings, Specim
 from nt2c.training.digest import digest
 
 PIXEL_A = 4.0
-TINY = """
+TINY_FIELDS = """
+[simulation]
+shape = [96, 96]
+
+[simulation.specimen]
+species = 2
+views = 3
+diameter_a = [90.0, 120.0]
+
+[network]
+widths = [4, 6]
+blocks = [1, 1]
+
+[pairs]
+crop_px = 32
+batch = 2
+pool = 2
+validation_fields = 2
+"""
+TINY = f"""
 name = "tiny"
 noise = "coloured"
 
@@ -64,25 +83,7 @@ bf16 = false
 [transfer]
 clean_fields = 2
 band_a = [12.0, 100.0]
-
-[simulation]
-shape = [96, 96]
-
-[simulation.specimen]
-species = 2
-views = 3
-diameter_a = [90.0, 120.0]
-
-[network]
-widths = [4, 6]
-blocks = [1, 1]
-
-[pairs]
-crop_px = 32
-batch = 2
-pool = 2
-validation_fields = 2
-
+{TINY_FIELDS}
 [optimizer]
 steps = 4
 warmup_steps = 1

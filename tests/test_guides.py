@@ -17,7 +17,7 @@ from nt2c.noise.resampling import Measure
 from tests.inference.make import noise
 from tests.io.make import write_mrc
 from tests.test_fit import TINY as TINY_FIT
-from tests.test_fit import make_micrographs
+from tests.test_fit import TINY_FIELDS, make_micrographs
 
 ROOT = Path(__file__).resolve().parent.parent
 GUIDES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
@@ -79,23 +79,9 @@ SMALL = {
 FAIR = Measure(0.5, 0.4, 0.6, 0.4, 0.6)
 SMALL_LIVE = ["--poll", "0.1", "--idle-exit", "0.1"]
 
-TINY_TRAINING = """
+TINY_TRAINING = f"""
 name = "tiny"
-[simulation]
-shape = [96, 96]
-pixel_size_a = 4.0
-[simulation.specimen]
-species = 2
-views = 3
-diameter_a = [90.0, 120.0]
-[network]
-widths = [4, 6]
-blocks = [1, 1]
-[pairs]
-crop_px = 32
-batch = 2
-pool = 2
-validation_fields = 2
+{TINY_FIELDS}
 [optimizer]
 steps = 2
 warmup_steps = 1

@@ -16,6 +16,7 @@ from nt2c.cli.app import main
 from nt2c.core.errors import InputError
 from nt2c.inference.summary import FileResult, summary_path, write_summary
 from nt2c.io.micrographs import write_micrograph
+from nt2c.report.batch import write_report
 from nt2c.report.hints import hints_of
 from nt2c.report.looks import Look, look
 from nt2c.report.pictures import TOTAL_BYTES, longest_px, picture_bytes, shared_limits, webp
@@ -27,7 +28,7 @@ ABOUT = {
     "model": "general",
     "model_hash": "0",
     "stars": [],
-    "settings": {"precision": "fp32"},
+    "settings": {"precision": "fp32", "pixel_size_a": None, "tile_px": 512},
     "device": "cpu",
     "seconds": 1.0,
 }
@@ -89,6 +90,17 @@ def test_every_micrograph_is_there_and_bad_ones_are_named(page: Path) -> None:
     assert "5 of 6 micrographs" not in html
     assert "1 failed. 2 cannot be read any more. 1 should be looked at" in html
     assert "<b>bad" not in html
+
+
+def test_settings_that_were_not_given_are_not_listed(page: Path) -> None:
+    assert "precision fp32, tile px 512" in page.read_text()
+
+
+def test_one_micrograph_is_no_plural(folder: Path, tmp_path: Path) -> None:
+    done = FileResult(folder.parent / "raw" / "a_strong.mrc", folder / "a_strong.mrc", "done")
+    write_summary(summary_path(tmp_path), [done], ABOUT, finished=True)
+    written = write_report(find_source(tmp_path))
+    assert written.verdict.startswith("1 of 1 micrograph is denoised with the model general.")
 
 
 def test_page_asks_the_network_for_nothing(page: Path) -> None:

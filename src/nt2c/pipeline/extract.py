@@ -25,7 +25,7 @@ from nt2c.noise.extraction import (
     survey,
 )
 from nt2c.noise.spectra import power_spectra
-from nt2c.pipeline.raw_windows import clear_raw_windows, write_raw_windows
+from nt2c.pipeline.raw_windows import write_raw_windows
 from nt2c.pipeline.window_choice import Choice, Found, choose, sizes_px
 from nt2c.pipeline.window_files import clear, write_prepared, write_windows
 
@@ -104,7 +104,6 @@ def extract_noise(
         )
     denoiser = Denoiser(model, device=device, precision="fp32")
     clear(folder)
-    clear_raw_windows(folder)
     names = _names(inputs)
     found: list[Found] = []
     outcomes: list[FileOutcome] = []

@@ -1,6 +1,5 @@
 """Windows at the pixel size of their micrographs, in the grey values of the files."""
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +8,7 @@ from numpy.typing import NDArray
 from nt2c.io.files import atomic_path
 from nt2c.io.micrographs import open_micrograph
 from nt2c.pipeline.window_choice import Choice, Found
-from nt2c.pipeline.window_files import PREPARED
-
-RAW = "raw"
-
-
-def clear_raw_windows(folder: Path) -> None:
-    """Remove what an earlier extraction left of them."""
-    shutil.rmtree(folder / RAW, ignore_errors=True)
+from nt2c.pipeline.window_files import PREPARED, RAW
 
 
 def write_raw_windows(choice: Choice, folder: Path) -> None:

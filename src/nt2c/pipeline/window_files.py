@@ -1,11 +1,13 @@
 """The folder of an extraction: windows, their places, the micrographs they are from, a summary.
 
 It holds `windows.npy` (n, side, side), `windows.csv` with their places, `summary.json`, and in
-`prepared/` the micrographs at the working pixel size in units of their noise (float16).
+`prepared/` the micrographs at the working pixel size in units of their noise (float16); on request
+`raw/` holds the windows at the pixel size of their micrographs (see `raw_windows`).
 """
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from nt2c.io.files import atomic_path
 from nt2c.pipeline.window_choice import Choice
 
 PREPARED = "prepared"
+RAW = "raw"
 PLACES = "windows.csv"
 COLUMNS = ("micrograph", "y_px", "x_px", "size_px", "y_a", "x_a", "evidence")
 
@@ -29,6 +32,7 @@ def clear(folder: Path) -> None:
         path.unlink()
     for name in ("summary.json", "windows.npy", "windows.csv"):
         (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / RAW, ignore_errors=True)
 
 
 def write_prepared(folder: Path, name: str, scaled: Tensor) -> None:

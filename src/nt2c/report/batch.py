@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nt2c.core.errors import InputError
+from nt2c.core.words import plural
 from nt2c.inference.summary import FileResult
 from nt2c.io.micrographs import open_micrograph
 from nt2c.report.figures import grey_limits, shrink
-from nt2c.report.fit import fit_details, fit_sections, fit_table, fit_verdict, noise_curves
+from nt2c.report.fit import Learned, fit_details, fit_sections, fit_table, fit_verdict
 from nt2c.report.hints import HINTS, hints_of
 from nt2c.report.html import Browser, Page, Table, write_page
 from nt2c.report.looks import SEGMENT_PX, frequencies, look
@@ -60,15 +61,20 @@ def write_report(
         failed += [error] if error else []
         if on_item:
             on_item(item["name"])
+    learned = Learned.of(source) if source.fit else None
     verdict = " ".join(part for part in (fit_verdict(source), _verdict(items, source)) if part)
     page = Page(
         title=f"nt2c report: {source.folder.resolve().name}",
         verdict=verdict,
         table=fit_table(source.fit) if source.fit else _counts(items),
         comparisons=(),
-        sections=fit_sections(source) if source.fit else [],
+        sections=fit_sections(source, learned) if learned else [],
         details=[*_details(source), *(fit_details(source.fit) if source.fit else [])],
-        browser=Browser(_data(items, source, segment_px), "".join(pictures), _hints(items)),
+        browser=Browser(
+            _data(items, learned.curves if learned else {}, segment_px),
+            "".join(pictures),
+            _hints(items),
+        ),
     )
     path = path or source.folder / PAGE
     write_page(path, page)
@@ -135,7 +141,11 @@ def _verdict(items: Sequence[Item], source: Source) -> str:
         return ""
     counts = Counter(item["status"] for item in items)
     done = counts["done"] + counts["skipped"]
-    parts = [f"{done} of {len(items)} micrographs are denoised with the model {_model(source)}."]
+    verb = "is" if len(items) == 1 else "are"
+    parts = [
+        f"{done} of {plural(len(items), 'micrograph')} {verb} denoised with the model "
+        f"{_model(source)}."
+    ]
     if not source.about.get("finished"):
         parts.append("The run has not come to its end.")
     for status, what in (("failed", "failed"), ("unreadable", "cannot be read any more")):
@@ -180,13 +190,13 @@ def _hints(items: Sequence[Item]) -> Table:
     return Table(["hint", "micrographs", "told from", "what to do"], rows, words=True)
 
 
-def _data(items: Sequence[Item], source: Source, segment_px: int) -> str:
+def _data(items: Sequence[Item], curves: dict[str, list[float]], segment_px: int) -> str:
     """JSON for the script of the page; "<" is written so that no tag can end it."""
     data = {
         "items": items,
         "hints": {hint.key: hint.label for hint in HINTS},
         "frequency": [float(f"{value:.4g}") for value in frequencies(segment_px)],
-        "curves": noise_curves(source) if source.fit else {},
+        "curves": curves,
     }
     return json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
@@ -195,7 +205,8 @@ def _details(source: Source) -> list[str]:
     about = source.about
     if not about:
         return []
-    settings = ", ".join(f"{key} {value}" for key, value in about["settings"].items())
+    set_ = {key: value for key, value in about["settings"].items() if value is not None}
+    settings = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in set_.items())
     return [
         f"model {_model(source)} ({about.get('model_hash', '')}), nt2c {about['version']}",
         f"device {about.get('device', '')}; {about.get('seconds', 0.0):.0f} s; {settings}",

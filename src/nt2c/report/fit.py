@@ -1,6 +1,7 @@
 """What a report says of a fit: what was learned, and what it looks like."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from nt2c.training.loop import LOG
 from nt2c.training.sampler_files import load_sampler
 
 _LISTED = 20
+_CURVES = {"loss": "loss", "validation_correlation2": "correlation² with held-out truth"}
 
 _MEASURES = {
     "radial_error": "radial power, worst ring: error",
@@ -40,14 +42,42 @@ _MEASURES = {
 Record = Mapping[str, Any]
 
 
-def fit_sections(source: Source) -> list[Section]:
+@dataclass(frozen=True)
+class Learned:
+    """Windows of noise (n, s, s) of a fit, and as many draws of what it learned, of their gain."""
+
+    windows: Tensor
+    draws: Tensor
+    pixel_size_a: float
+
+    @classmethod
+    def of(cls, source: Source) -> "Learned":
+        """Load the windows of a folder, and draw."""
+        windows, pixel_size_a = load_windows(source.folder / WINDOWS)
+        sampler = load_sampler(source.folder / NOISE / SAMPLER)
+        count, size, _ = windows.shape
+        generator = stream(source.fit["recipe"]["seed"], "report draws")
+        draws = sampler.sample((count, size, size), generator) * windows.std()
+        return cls(windows, draws, pixel_size_a)
+
+    @property
+    def curves(self) -> dict[str, list[float]]:
+        """Radial power, 1 for white noise of unit variance."""
+        named = {"noise windows": self.windows, "synthesized": self.draws}
+        return {
+            name: [float(f"{value:.3g}") for value in _power(squares, self.pixel_size_a)]
+            for name, squares in named.items()
+        }
+
+
+def fit_sections(source: Source, learned: Learned) -> list[Section]:
     """Sections on the recovered signal, the training, synthesized micrographs and the noise."""
     stages = source.fit["stages"]
     return [
         *_independent(source.evaluation),
         *_training(source.folder),
-        _synthesized(source),
-        _noise(source, stages[NOISE]),
+        _synthesized(source.folder, learned),
+        _noise(learned, stages[NOISE]),
         Section(
             "Where the noise was taken",
             f'{stages[WINDOWS]["verdict"]}. Tick "noise windows" at the micrographs to see them; '
@@ -80,22 +110,13 @@ def fit_verdict(source: Source) -> str:
     return " ".join(parts) + "."
 
 
-def noise_curves(source: Source) -> dict[str, list[float]]:
-    """Radial power of windows and of synthesized noise, 1 for white noise of unit variance."""
-    windows, pixel_size_a = load_windows(source.folder / WINDOWS)
-    return {
-        name: [float(f"{value:.3g}") for value in _power(squares, pixel_size_a)]
-        for name, squares in (("noise windows", windows), ("synthesized", _draws(source, windows)))
-    }
-
-
 def fit_details(record: Record) -> Sequence[str]:
     """How the model was made, one line each."""
     structures = [Path(path).name for path in record["structures"]]
     recipe = record["recipe"]
     return [
-        f"fit with nt2c {record['version']}: {len(record['inputs'])} micrographs, recipe "
-        f"{recipe['name']}, seed {recipe['seed']}, noise {recipe['noise']}",
+        f"fit with nt2c {record['version']}: {plural(len(record['inputs']), 'micrograph')}, "
+        f"recipe {recipe['name']}, seed {recipe['seed']}, noise {recipe['noise']}",
         f"coarse model {record['coarse']['name']} ({record['coarse']['fingerprint']})",
         f"particles learned: {', '.join(structures) or 'random assemblies'}",
         "everything in numbers: fit.json, evaluation.json",
@@ -109,16 +130,15 @@ def _power(squares: Tensor, pixel_size_a: float) -> NDArray[np.float32]:
 def _training(folder: Path) -> list[Section]:
     """Curves of what was trained, from the logs; a sampler that was not trained has none."""
     charts = []
-    for stage, keys in ((TRAINING, ("loss", "validation_correlation2")), (NOISE, ("loss",))):
+    for stage in (TRAINING, NOISE):
         path = folder / stage / LOG
         if not path.is_file():
             continue
         records = read_records(path)
-        for key in keys:
+        for key, name in _CURVES.items():
             points = [(one["step"], one[key]) for one in records if one.get(key) is not None]
             if points:
                 steps, values = zip(*points, strict=True)
-                name = {"loss": "loss"}.get(key, "correlation² with held-out truth")
                 curve = Curve(name, list(steps), list(values))
                 charts.append(Chart(f"{stage}: {name}", [curve], "step", name))
     text = "Loss should level off; what is judged on held-out fields should not fall."
@@ -142,20 +162,18 @@ def _independent(evaluation: Record) -> list[Section]:
     return [Section("Recovered signal", table=table)]
 
 
-def _synthesized(source: Source) -> Section:
-    real = prepared_micrographs(source.folder / "windows")
-    made = torch.from_numpy(np.load(source.folder / "training" / EXAMPLES)).float()
+def _synthesized(folder: Path, learned: Learned) -> Section:
+    real = prepared_micrographs(folder / WINDOWS)
+    made = torch.from_numpy(np.load(folder / TRAINING / EXAMPLES)).float()
     typical = int(made.var((-2, -1)).argsort()[len(made) // 2])
-    windows, pixel_size_a = load_windows(source.folder / "windows")
-    size = windows.shape[-1]
-
+    size, pixel_size_a = learned.windows.shape[-1], learned.pixel_size_a
     squares = {
         "real micrographs": torch.cat([segments(image, size) for image in real]),
         "synthesized micrographs": torch.cat([segments(image, size) for image in made]),
-        "real windows of noise": windows,
-        "synthesized noise": _draws(source, windows),
+        "real windows of noise": learned.windows,
+        "synthesized noise": learned.draws,
     }
-    frequency = tapered_power(windows[:1], pixel_size_a)[0].tolist()
+    frequency = tapered_power(learned.windows[:1], pixel_size_a)[0].tolist()
     curves = [
         Curve(name, frequency, _power(own, pixel_size_a).tolist(), name.startswith("synth"))
         for name, own in squares.items()
@@ -182,18 +200,7 @@ def _synthesized(source: Source) -> Section:
     )
 
 
-def _draws(source: Source, windows: Tensor) -> Tensor:
-    """As many draws of the sampler as there are windows, of their gain."""
-    sampler = load_sampler(source.folder / "noise" / SAMPLER)
-    count, size, _ = windows.shape
-    drawn = sampler.sample(
-        (count, size, size), stream(source.fit["recipe"]["seed"], "report draws")
-    )
-    return drawn * windows.std()
-
-
-def _noise(source: Source, stage: Record) -> Section:
-    windows, _ = load_windows(source.folder / "windows")
+def _noise(learned: Learned, stage: Record) -> Section:
     rows = []
     for name, title in _MEASURES.items():
         row = [title, _figure(stage["fidelity"][name])]
@@ -205,9 +212,9 @@ def _noise(source: Source, stage: Record) -> Section:
         "1 of 100 cases."
     )
     pictures = same_scale(
-        ("real windows", mosaic(windows.numpy())),
-        ("synthesized", mosaic(_draws(source, windows).numpy())),
-        side_px=4 * windows.shape[-1],
+        ("real windows", mosaic(learned.windows.numpy())),
+        ("synthesized", mosaic(learned.draws.numpy())),
+        side_px=4 * learned.windows.shape[-1],
     )
     return Section(
         "Noise", "", [("windows at one grey scale", pictures)], Table(columns, rows, note=note)
