@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from selenium import webdriver
 
 from nt2c.cli.app import main
 from nt2c.core.errors import InputError
@@ -164,7 +165,6 @@ def test_pictures_keep_within_their_share() -> None:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """A headless Chromium that keeps a log of its console and of the network."""
-    webdriver = pytest.importorskip("selenium.webdriver")
     programs = shutil.which("chromium"), shutil.which("chromedriver")
     if None in programs:
         pytest.skip("chromium or chromedriver is not installed")
