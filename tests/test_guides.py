@@ -64,6 +64,7 @@ NOT_RUN = {
     f"python -m benchmarks.speed {TOPAZ} --peer-sizes 1024 4096 K3": HOURS,
     "python -m benchmarks.ablation.run --seeds 3": HOURS,
     "python -m benchmarks.ablation.table": HOURS,
+    "python -m benchmarks.ablation.whole": HOURS,
 }
 PROJECTS = {"relion.md", "cryosparc.md"}
 """Guides whose commands run in made projects of these programs, in tests/hosts."""

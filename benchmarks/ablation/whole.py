@@ -1,0 +1,124 @@
+"""Whole fits on every data set, as a user runs `nt2c fit`, and what their models score.
+
+    python -m benchmarks.ablation.whole [--subjects NAME ...] [--recipe quick] [--page FILE]
+
+A fit goes on where it was stopped. Each adds a JSON line to results/fit.jsonl; the latest one of
+each data set counts in the table, which is put into docs/results.md.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from benchmarks.ablation.sets import DATA, OUTPUTS, ROOT
+from benchmarks.ablation.subjects import NAMES, REAL, Subject, load_subject
+from benchmarks.ablation.table import FRACTION_BAR, NOISE_BAR, PAGE, headline
+from benchmarks.about import about
+from benchmarks.pages import NONE, filled, markdown
+
+from nt2c.cli.app import main as nt2c
+from nt2c.inference.denoiser import Denoiser, load_model
+from nt2c.io.files import atomic_path
+from nt2c.io.records import append_record, read_records
+from nt2c.pipeline.fit import RECORD
+
+RESULTS = ROOT / "benchmarks" / "results" / "fit.jsonl"
+
+Record = dict[str, Any]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--subjects", nargs="*", choices=NAMES, default=NAMES, metavar="NAME")
+    parser.add_argument("--recipe", default="quick")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--outputs", type=Path, default=OUTPUTS)
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--page", type=Path, default=PAGE)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    for name in arguments.subjects:
+        subject = load_subject(name, arguments.data, arguments.outputs)
+        folder = arguments.outputs / "fits" / f"{name}-{arguments.recipe}"
+        if nt2c(["fit", *subject.inputs, "--recipe", arguments.recipe, "-o", str(folder)]):
+            continue
+        record = about(arguments.threads) | {"set": name} | judge(subject, folder)
+        append_record(arguments.results, record)
+        print(name, {when: record[when][headline(name)] for when in ("before", "after")})
+    records = {record["set"]: record for record in read_records(arguments.results)}
+    with atomic_path(arguments.page) as temporary:
+        page = arguments.page.read_text(encoding="utf-8")
+        temporary.write_text(filled(page, "fits", text_of(records)), encoding="utf-8")
+
+
+def judge(subject: Subject, folder: Path) -> Record:
+    """Scores of the bundled model and of the fitted one, and what came out of the stages."""
+    fit = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    models = {"before": load_model("general"), "after": load_model(folder / "model.safetensors")}
+    scores = {
+        when: subject.score(Denoiser(model, device="cpu", precision="fp32"))
+        for when, model in models.items()
+    }
+    stages = fit["stages"].items()
+    return {
+        "recipe": fit["recipe"]["name"],
+        "seed": fit["recipe"]["seed"],
+        "verdicts": {name: stage["verdict"] for name, stage in stages},
+        "seconds": {name: stage["seconds"] for name, stage in stages},
+        **scores,
+    }
+
+
+def text_of(records: dict[str, Record]) -> str:
+    """The table, and whether the bars that were set beforehand are met."""
+    found = [records[name] for name in NAMES if name in records]
+    recipes = sorted({record["recipe"] for record in found})
+    commits = sorted({record["commit"] for record in found})
+    head = ["set", "score before", "after", "PSNR in dB, before", "after",
+            "noise alone, before", "after", "blobs in noise alone", "minutes"]  # fmt: skip
+    lines = [
+        f"Recipe {' and '.join(f'`{recipe}`' for recipe in recipes)}, seed 0. Commits "
+        f"{', '.join(f'`{commit}`' for commit in commits)}.",
+        markdown(head, [row(record) for record in found]),
+        "\n".join(f"- {verdict(record)}" for record in found),
+    ]
+    return "\n\n".join(lines)
+
+
+def row(record: Record) -> list[str]:
+    before, after = record["before"], record["after"]
+    score = headline(record["set"])
+    return [
+        record["set"],
+        *(f"{one[score]:.3f}" for one in (before, after)),
+        *(shown(one.get("psnr_db"), "{:.2f}") for one in (before, after)),
+        *(shown(one.get("noise_ratio"), "{:.1%}") for one in (before, after)),
+        shown(after.get("blobs_in_noise"), f"{{}} of {after.get('blobs_with_particles')}"),
+        f"{sum(record['seconds'].values()) / 60:.0f}",
+    ]
+
+
+def shown(value: float | None, pattern: str) -> str:
+    return NONE if value is None else pattern.format(value).replace("%", " %")
+
+
+def verdict(record: Record) -> str:
+    """Whether a fit met the bars."""
+    score = headline(record["set"])
+    gain = record["after"][score] - record["before"][score]
+    parts = [f"{score} {gain:+.3f} (bar +{FRACTION_BAR}: {met(gain >= FRACTION_BAR)})"]
+    if record["set"] != REAL:
+        left = record["after"]["noise_ratio"]
+        parts.append(f"noise alone {left:.1%} (bar {NOISE_BAR:.0%}: {met(left <= NOISE_BAR)})")
+    return f"{record['set']}: {', '.join(parts).replace('%', ' %')}."
+
+
+def met(is_met: bool) -> str:
+    return "met" if is_met else "**not met**"
+
+
+if __name__ == "__main__":
+    main()
