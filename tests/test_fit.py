@@ -321,6 +321,17 @@ def test_run_denoises_measures_and_writes_a_page(
         assert text in html
 
 
+def test_a_fit_alone_is_reported_from_any_folder(
+    data: Path, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(data)
+    out = tmp_path / "out"
+    assert main(["fit", "field_0.mrc", "field_1.mrc", "-o", str(out), "--recipe", str(recipe)]) == 0
+    monkeypatch.chdir(tmp_path)
+    assert main(["report", "out"]) == 0  # 1 where a micrograph cannot be found
+    assert "field_1.mrc" in (out / "report.html").read_text()
+
+
 def test_fit_command_names_a_bad_file_and_goes_on(
     data: Path, recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

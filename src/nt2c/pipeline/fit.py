@@ -207,7 +207,7 @@ def _record(job: FitJob, progress: _Progress) -> dict[str, Any]:
             "name": job.coarse.metadata.get("name"),
             "fingerprint": model_fingerprint(job.coarse),
         },
-        "inputs": [str(item.path) for item in job.inputs],
+        "inputs": [str(item.path.absolute()) for item in job.inputs],
         "structures": [str(path) for path in job.structures],
         "device": job.device,
         "threads": torch.get_num_threads(),

@@ -91,7 +91,7 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _undone(fit: dict[str, Any]) -> list[FileResult]:
-    return [FileResult(Path(name).absolute(), Path(), "left") for name in fit["inputs"]]
+    return [FileResult(Path(name), Path(), "left") for name in fit["inputs"]]
 
 
 def _frames(windows: Path) -> dict[str, list[Frame]]:
