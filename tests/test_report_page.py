@@ -228,3 +228,18 @@ def test_in_a_browser(page: Path, browser: Any) -> None:
     ]
     assert [url for url in asked if not url.startswith(("data:", "file:"))] == []
     assert len([url for url in asked if url.startswith("file:")]) == 1
+
+
+def test_what_is_printed_is_loaded_and_the_rest_is_not(
+    folder: Path, tmp_path: Path, browser: Any
+) -> None:
+    one = FileResult(folder.parent / "raw" / "a_strong.mrc", folder / "a_strong.mrc", "done")
+    write_summary(summary_path(tmp_path), [one] * 30, ABOUT, finished=True)
+    written = write_report(find_source(tmp_path))
+    browser.set_window_size(400, 300)  # a column of one
+    browser.get(written.path.as_uri())
+    loaded = (
+        "return [...document.querySelectorAll('.compare .after')].map((i) => i.complete && !!i.src)"
+    )
+    assert browser.execute_script(loaded)[:12] == [True] * 12
+    assert browser.execute_script(loaded)[-1] is False

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from nt2c.core.errors import SettingsError
+from nt2c.core.words import plural
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _NO_LIMIT = 1 << 60
@@ -59,7 +60,7 @@ def describe_device(device: torch.device) -> str:
     """Name the device for people."""
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
-    return f"{device} ({torch.get_num_threads()} threads)"
+    return f"{device} ({plural(torch.get_num_threads(), 'thread')})"
 
 
 def has_fast_bf16(device: torch.device) -> bool:

@@ -1,6 +1,6 @@
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const PICTURES = document.getElementById("pictures").firstChild;
-const AT_ONCE = 48;
+const AT_ONCE = 48, PRINTED = 12;
 const id = (name) => document.getElementById(name);
 function element(name, className, text) {
   const node = document.createElement(name);
@@ -16,14 +16,12 @@ function element(name, className, text) {
   });
 }
 const address = (item, i) => "data:image/webp;base64," + PICTURES.substringData(item.at[i], item.pictures[i]);
-// Only what is near the window holds a decoded picture.
+const load = (box, item) => box.querySelectorAll("img").forEach((image, i) => (image.src = address(item, i)));
+// Only what is near the window, or would be printed, holds a decoded picture.
 const observer = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting } of entries) {
-    const item = DATA.items[target.dataset.index];
-    target.querySelectorAll("img").forEach((image, i) => {
-      if (isIntersecting) image.src = address(item, i);
-      else image.removeAttribute("src");
-    });
+    if (isIntersecting) load(target, DATA.items[target.dataset.index]);
+    else target.querySelectorAll("img").forEach((image) => image.removeAttribute("src"));
   }
 }, { rootMargin: "400px" });
 
@@ -55,7 +53,7 @@ function chips(item) {
   if (item.status === "failed" || item.status === "unreadable") line.append(element("span", "chip bad", item.status));
   return line;
 }
-function card(item) {
+function card(item, place) {
   const box = element("section", "card"), text = element("div", "text");
   const name = element("button", "name", item.name);
   name.type = "button";
@@ -64,7 +62,8 @@ function card(item) {
   if (item.pictures.length) {
     const compare = comparison(item);
     box.append(compare);
-    observer.observe(compare);
+    if (place < PRINTED) load(compare, item);
+    else observer.observe(compare);
   }
   text.append(name);
   if (item.contrast != null) text.append(element("span", "", `contrast ${item.contrast}`));
@@ -97,7 +96,7 @@ for (const [select, choices] of [["filter", FILTERS], ["sort", SORTS]]) {
 let chosen = [], shown = 0;
 function more() {
   const next = chosen.slice(shown, shown + AT_ONCE);
-  id("cards").append(...next.map(card));
+  id("cards").append(...next.map((item, i) => card(item, shown + i)));
   shown += next.length;
   id("more").hidden = shown >= chosen.length;
 }
@@ -124,7 +123,7 @@ function open(item) {
   body.replaceChildren(chips(item), split);
   if (item.pictures.length) {
     const large = comparison(item);
-    large.querySelectorAll("img").forEach((image, i) => (image.src = address(item, i)));
+    load(large, item);
     split.append(large);
     const rows = [["size", item.about], ["contrast, 20 to 200 A", item.contrast ?? "not denoised"], ["dark area", `${(100 * item.dark).toFixed(2)} %`], ["directional power", `${(100 * item.direction).toFixed(1)} %`], ["noise windows", item.frames.length || "none"]];
     const table = element("table");
