@@ -89,6 +89,15 @@ def test_an_error_is_one_message_without_traceback(command, capsys, error, code)
     assert shown.out == ""
 
 
+def test_a_command_that_goes_on_says_so_when_interrupted(command, capsys):
+    def fit() -> None:
+        raise KeyboardInterrupt
+
+    command(fit)
+    assert app.main(["fit"]) == 130
+    assert "interrupted; the same command goes on from there" in capsys.readouterr().err
+
+
 def test_a_bug_keeps_its_traceback(command):
     def body() -> None:
         raise ZeroDivisionError

@@ -200,7 +200,7 @@ def test_leaves_a_model_and_says_how_it_came_about(
     assert re.match(r"\d+ windows of \d+ A from 2 micrographs", watch.verdicts["windows"])
     assert "AUC" in watch.verdicts["noise"]
     assert "judged by only" in watch.verdicts["noise"]
-    assert "contrast" in watch.verdicts["contrast"]
+    assert "times as strong as the simulated" in watch.verdicts["contrast"]
     assert "noise left in empty windows" in watch.verdicts["training"]
 
 
@@ -315,6 +315,7 @@ def test_run_denoises_measures_and_writes_a_page(
     assert sum(len(item["frames"]) for item in shown) == len(
         np.load(out / "windows" / "windows.npy")
     )
+    assert "of the noise in empty windows, the one that it started from" in html
     for title in ("Training", "Noise", "Where the noise was taken", "noise windows"):
         assert title in html
     for text in ("two-sample classifier", "Recovered signal", "field_1.mrc", "seed 0"):

@@ -53,6 +53,11 @@ def test_signature():
     ]
 
 
+def test_the_name_of_a_file_is_refused_with_the_way_to_read_it():
+    with pytest.raises(nt2c.InputError, match=r"a\.mrc: denoise takes an image.*open_micrograph"):
+        nt2c.denoise("a.mrc", pixel_size_a=1.5)
+
+
 def test_all_public_names_are_documented():
     table = re.findall(r"^\| (`.*?`) \|", DOCUMENT.read_text(), re.MULTILINE)
     assert set(re.findall(r"`(\w+)`", " ".join(table))) == PUBLIC

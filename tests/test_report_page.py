@@ -18,6 +18,7 @@ from nt2c.core.errors import InputError
 from nt2c.inference.summary import FileResult, summary_path, write_summary
 from nt2c.io.micrographs import write_micrograph
 from nt2c.report.batch import write_report
+from nt2c.report.fit import fit_table
 from nt2c.report.hints import hints_of
 from nt2c.report.looks import Look, look
 from nt2c.report.pictures import TOTAL_BYTES, longest_px, picture_bytes, shared_limits, webp
@@ -228,6 +229,15 @@ def test_in_a_browser(page: Path, browser: Any) -> None:
     ]
     assert [url for url in asked if not url.startswith(("data:", "file:"))] == []
     assert len([url for url in asked if url.startswith("file:")]) == 1
+
+
+def test_warnings_of_a_fit_are_in_its_table() -> None:
+    stage = {"verdict": "54 windows", "seconds": 3.2}
+    stages = {"windows": stage | {"warnings": ["few places are free"]}, "contrast": stage}
+    assert fit_table({"stages": stages}).rows == [
+        ["windows", "54 windows. few places are free", "3 s"],
+        ["contrast", "54 windows", "3 s"],
+    ]
 
 
 def test_what_is_printed_is_loaded_and_the_rest_is_not(

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from nt2c.core.errors import SettingsError
+from nt2c.core.errors import InputError, SettingsError
 from nt2c.inference.denoiser import BUNDLED, Precision, load_model
 from nt2c.inference.denoiser import denoise as _denoise
 from nt2c.models.denoiser import DenoiserModel
@@ -86,6 +86,11 @@ def denoise(
     """
     from nt2c.io.pixel_size import check_pixel_size
 
+    if isinstance(image, str | Path):
+        raise InputError(
+            f"{image}: denoise takes an image, not the name of a file; read it with "
+            "nt2c.open_micrograph, or give files to nt2c.denoise_files"
+        )
     if pixel_size_a is None:  # what a header without one gives
         raise SettingsError("pixel_size_a = None: give the pixel size of the image in angstrom")
     check_pixel_size("pixel_size_a =", pixel_size_a)

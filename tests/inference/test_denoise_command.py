@@ -137,6 +137,24 @@ def test_a_warning_is_shown_once(tmp_path, nt2c):
     assert out.count("the field is only 48 A wide") == 2
 
 
+def test_other_results_of_the_folder_stay_in_the_summary(tmp_path, raw, nt2c):
+    nt2c(raw)
+    code, out, _ = nt2c(raw / "b.mrc", "--output-pixel-size", "8")
+    assert code == 0
+    assert f"warning: {raw / 'b.mrc'}: its earlier result" in out
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    named = {result["input"]: result["shape"] for result in summary["results"]}
+    whole, small = (named[str(raw / name)] for name in ("a.mrc", "b.mrc"))
+    assert small[0] < whole[0]
+    assert summary["counts"] == {"done": 2}
+
+    (tmp_path / "out" / "a.mrc").unlink()  # a result that is gone is not told of any more
+    _, out, _ = nt2c(raw / "b.mrc", "--output-pixel-size", "8")
+    assert "earlier result" not in out
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert [result["input"] for result in summary["results"]] == [str(raw / "b.mrc")]
+
+
 def test_bar_on_a_terminal(tmp_path, raw, model_file):
     """On a terminal a bar takes the place of the lines per file."""
     ours, theirs = pty.openpty()

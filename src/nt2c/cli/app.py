@@ -39,6 +39,8 @@ COMMANDS = {
 }
 """Name of each command: where its function is, and its line in `nt2c --help`."""
 
+_RESUMED = {"fit", "run", "train", "train_noise"}
+
 PASSES_ON = {"slurm"}
 """Commands that hand options they do not know to another."""
 
@@ -114,7 +116,8 @@ def _with_exit_codes(function: Callable[..., Any]) -> Callable[..., None]:
             _complain(f"{error.filename}: {error.strerror}")
             code = 1
         except KeyboardInterrupt:
-            _complain("interrupted")
+            goes_on = "; the same command goes on from there"
+            _complain("interrupted" + (goes_on if function.__name__ in _RESUMED else ""))
             code = 130
         if code:
             raise typer.Exit(code)

@@ -54,8 +54,7 @@ def report(summary: "Summary", output: Path) -> None:
     skipped = len(summary.with_status("skipped"))
     typer.echo(
         f"{len(done)} done, {skipped} skipped (done before), {len(failed)} failed "
-        f"in {summary.seconds:.1f} s"
-        + (f"; {_seconds_each(done):.2f} s per micrograph" if done else "")
+        f"in {summary.seconds:.1f} s" + (f"; {_seconds_each(done)}" if done else "")
     )
     if left := summary.with_status("left"):
         typer.echo(f"stopped; {len(left)} are left, run it again to do the rest")
@@ -68,7 +67,8 @@ def report(summary: "Summary", output: Path) -> None:
         typer.echo(EXTRACT_FROM_RAW)
 
 
-def _seconds_each(done: list["FileResult"]) -> float:
+def _seconds_each(done: list["FileResult"]) -> str:
     """Mean time of a file, without the first, in which everything warms up, if there are others."""
     timed = done[1:] or done
-    return sum(result.seconds for result in timed) / len(timed)
+    mean = sum(result.seconds for result in timed) / len(timed)
+    return f"{mean:.2f} s per micrograph" + (" after the first" if len(done) > 1 else "")

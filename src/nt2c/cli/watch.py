@@ -30,6 +30,7 @@ class ConsoleWatch:
         self._stage = ""
         self._total = 0
         self._loss: float | None = None
+        self._heard = False
         self._said = 0.0
 
     def __enter__(self) -> Self:
@@ -50,7 +51,7 @@ class ConsoleWatch:
     def begin(self, stage: str, total: int) -> None:
         """Show that a stage is at work on `total` items."""
         self._end_bar()
-        self._stage, self._total, self._loss = stage, total, None
+        self._stage, self._total, self._loss, self._heard = stage, total, None, False
         self._said = time.monotonic()
         self._task = self._bar.add_task(stage, total=total)
         if not self._console.is_terminal:
@@ -62,6 +63,9 @@ class ConsoleWatch:
             last = loss if self._loss is None else self._loss
             self._loss = _SMOOTHING * last + (1 - _SMOOTHING) * loss
             note = f"loss {self._loss:.4f}"
+        if done > 1 and not self._heard:  # an earlier run did what came before
+            self._console.print(f"{self._stage} goes on from {done - 1}/{self._total}")
+        self._heard = True
         if self._task is not None:
             self._bar.update(self._task, completed=done, description=f"{self._stage} {note}")
         if not self._console.is_terminal and time.monotonic() - self._said > _LINE_EVERY_S:

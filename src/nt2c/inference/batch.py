@@ -16,6 +16,7 @@ from nt2c.inference.stopping import Stop
 from nt2c.inference.summary import (
     FileResult,
     Summary,
+    others_done,
     retried,
     summary_path,
     try_to_write_summary,
@@ -96,6 +97,8 @@ def denoise_files(
     earlier = [FileResult(job.item.path, job.output, "left") for job in jobs]
     if retry_failed:
         jobs, earlier = retried(jobs, path)
+    else:
+        earlier += others_done(jobs, path)
     prepare_folders(folder, jobs)
     devices = split_device(device)
     about = describe_run(model, options.settings, devices, shard, stars)

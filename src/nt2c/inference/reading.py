@@ -18,8 +18,10 @@ from nt2c.inference.stamps import FileState, file_state, made_by_us, stamp
 from nt2c.inference.summary import FileResult
 from nt2c.io.micrographs import Micrograph, open_micrograph
 
+_REPLACED = "its earlier result, from another input, model or setting, is replaced"
 NO_MEMORY = "not enough memory, even in tiles; use a larger machine"
 
+_COARSE_A = 8.0  # pixels that show hardly any particle
 _SMALL_FIELD_A = 1500.0  # the fields of cameras are wider, whatever the magnification
 _BYTES_PER_PX = 4
 
@@ -143,6 +145,8 @@ class Reader:
         ) as micrograph:
             shape, pixel_size_a = self._sampling(micrograph)
             warnings = tuple(_own_warnings(micrograph))
+            if not self._overwrite and job.output.exists():
+                warnings += (_REPLACED,)
             source = Source(job, micrograph, key, shape, pixel_size_a, warnings, started)
             self._gate.enter(source.bytes)
             for index in range(micrograph.sections):
@@ -206,6 +210,11 @@ def _own_warnings(micrograph: Micrograph) -> list[str]:
         )
     if made_by_us(micrograph.path):
         warnings.append("is a denoised micrograph already; give the raw one")
+    if micrograph.pixel_size_a > _COARSE_A:
+        warnings.append(
+            f"pixels of {micrograph.pixel_size_a:g} A are too coarse for particles: is the pixel "
+            "size right? --pixel-size sets it"
+        )
     width_a = min(micrograph.shape) * micrograph.pixel_size_a
     if width_a < _SMALL_FIELD_A:
         warnings.append(

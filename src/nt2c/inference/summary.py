@@ -176,6 +176,20 @@ def retried(jobs: Sequence[Job], path: Path) -> tuple[list[Job], list[FileResult
     return [job for job in jobs if _absolute(job.item.path) in failed], results
 
 
+def others_done(jobs: Sequence[Job], path: Path) -> list[FileResult]:
+    """Return what an earlier summary, if there is one, says of others whose results are there."""
+    try:
+        results, _ = read_summary(path)
+    except InputError:
+        return []
+    here = {_absolute(job.item.path) for job in jobs} | {_absolute(job.output) for job in jobs}
+    return [
+        result
+        for result in results
+        if result.input not in here and result.output not in here and result.output.is_file()
+    ]
+
+
 def updated(earlier: Sequence[FileResult], newer: Sequence[FileResult]) -> list[FileResult]:
     """Return the results of a summary with newer ones in the place of those of the same input."""
     latest = {_absolute(result.input): result for result in newer}

@@ -30,21 +30,26 @@ def of_noise(record: Record) -> str:
     own, coloured = record["fidelity"], record.get("coloured")
     error, judges = own["radial_error"], record["judged_by"]
     few = f"; judged by only {plural(judges, 'window')}, which says little" if judges < _FEW else ""
+    spectrum = (
+        f"spectrum agrees to {percent(error['value'])} in every ring (chance: "
+        f"{percent(error['same_high'])})"
+        if error["same_high"] < 1
+        else "too few windows to judge the spectrum"
+    )
     beside = f" (coloured Gaussian {coloured['classifier_auc']['value']:.2f})" if coloured else ""
     return (
-        f"{record['noise']}: spectrum agrees to {percent(error['value'])} in every ring (chance: "
-        f"{percent(error['same_high'])}), two-sample AUC {own['classifier_auc']['value']:.2f}"
+        f"{record['noise']}: {spectrum}, two-sample AUC {own['classifier_auc']['value']:.2f}"
         f"{beside}{few}"
     )
 
 
 def of_contrast(record: Record) -> str:
     """How strong the particles are, and how sure that is."""
-    several = [k for k in record["per_micrograph"]]
+    several = record["per_micrograph"]
     between = f", {min(several):.2f} to {max(several):.2f} between micrographs"
     return (
-        f"contrast {record['k1']:.2f} of the simulated particles'"
-        f" (+- {percent(record['error'])}{between if len(several) > 1 else ''}); "
+        f"particles {record['k1']:.2f} times as strong as the simulated ones "
+        f"(+- {percent(record['error'])}{between if len(several) > 1 else ''}); "
         f"noise gain {record['gain']:.2f}"
     )
 

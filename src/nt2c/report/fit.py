@@ -17,6 +17,7 @@ from nt2c.noise.transfer import segments, tapered_power
 from nt2c.pipeline.fit import NOISE, TRAINING, WINDOWS
 from nt2c.pipeline.learning import SAMPLER
 from nt2c.pipeline.training import EXAMPLES, prepared_micrographs
+from nt2c.pipeline.verdicts import percent
 from nt2c.pipeline.window_files import load_windows
 from nt2c.report.fit_figures import mosaic, same_scale
 from nt2c.report.html import Chart, Curve, Section, Table
@@ -87,9 +88,13 @@ def fit_sections(source: Source, learned: Learned) -> list[Section]:
 
 
 def fit_table(record: Record) -> Table:
-    """What came out of each stage."""
+    """What came out of each stage, with its warnings."""
     rows = [
-        [name, stage["verdict"], f"{stage['seconds']:.0f} s"]
+        [
+            name,
+            ". ".join([stage["verdict"], *stage.get("warnings", ())]),
+            f"{stage['seconds']:.0f} s",
+        ]
         for name, stage in record["stages"].items()
     ]
     return Table(["stage", "what came out", "time"], rows, words=True)
@@ -99,8 +104,12 @@ def fit_verdict(source: Source) -> str:
     """The result of a fit in plain words; empty where there was none."""
     if not source.fit:
         return ""
-    left = source.fit["stages"][TRAINING]["noise_left"]["of_noise"]
-    parts = [f"The model removes {100 * (1 - left):.1f} % of the noise in empty windows"]
+    training = source.fit["stages"][TRAINING]
+    left, before = (training[k]["of_noise"] for k in ("noise_left", "noise_left_before"))
+    parts = [
+        f"The model leaves {percent(left)} of the noise in empty windows, the one that it started "
+        f"from {percent(before)}"
+    ]
     if "independent" in source.evaluation:
         fraction = source.evaluation["independent"]["fraction"]
         parts.append(

@@ -6,11 +6,12 @@ function svgNode(name, attributes, text) {
   if (text !== undefined) node.textContent = text;
   return node;
 }
+// Values and the words for them, with as many decimals as the step needs.
 function niceTicks(low, high) {
   const raw = (high - low) / 4 || 1, unit = 10 ** Math.floor(Math.log10(raw));
   const step = [1, 2, 5, 10].find((m) => m * unit >= raw) * unit;
-  const ticks = [];
-  for (let t = Math.ceil(low / step) * step; t <= high + step * 1e-6; t += step) ticks.push(t);
+  const ticks = [], decimals = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
+  for (let t = Math.ceil(low / step) * step; t <= high + step * 1e-6; t += step) ticks.push([t, t.toFixed(decimals)]);
   return ticks;
 }
 function drawChart(figure, chart) {
@@ -27,14 +28,13 @@ function drawChart(figure, chart) {
   const px = (x) => left + ((x - x0) / (x1 - x0 || 1)) * (width - left - right);
   const py = (y) => top + ((y1 - Math.max(y, y0)) / (y1 - y0)) * (height - top - bottom);
   const svg = svgNode("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": chart.title || chart.y_label });
-  const say = (v) => Number(v.toPrecision(3)).toString();
-  const yTicks = chart.log ? Array.from({ length: y1 - y0 + 1 }, (_, i) => y0 + i) : niceTicks(y0, y1);
-  for (const t of yTicks) {
+  const decades = () => Array.from({ length: y1 - y0 + 1 }, (_, i) => [y0 + i, Number((10 ** (y0 + i)).toPrecision(3)).toString()]);
+  for (const [t, words] of chart.log ? decades() : niceTicks(y0, y1)) {
     svg.append(svgNode("line", { class: "grid", x1: left, x2: width - right, y1: py(t), y2: py(t) }));
-    svg.append(svgNode("text", { x: left - 6, y: py(t) + 4, "text-anchor": "end" }, chart.log ? say(10 ** t) : say(t)));
+    svg.append(svgNode("text", { x: left - 6, y: py(t) + 4, "text-anchor": "end" }, words));
   }
-  for (const t of niceTicks(x0, x1)) {
-    svg.append(svgNode("text", { x: px(t), y: height - bottom + 16, "text-anchor": "middle" }, say(t)));
+  for (const [t, words] of niceTicks(x0, x1)) {
+    svg.append(svgNode("text", { x: px(t), y: height - bottom + 16, "text-anchor": "middle" }, words));
   }
   svg.append(svgNode("text", { x: (left + width - right) / 2, y: height - 6, "text-anchor": "middle" }, chart.x_label));
   svg.append(svgNode("text", { transform: `translate(12 ${(top + height - bottom) / 2}) rotate(-90)`, "text-anchor": "middle" }, chart.y_label));
