@@ -141,14 +141,15 @@ def test_only_the_network_runs_in_mixed_precision(tmp_path: Path) -> None:
 
 
 class Overflows:
-    """A loss that the weights decide, infinite at some steps."""
+    """A loss that the weights decide, many times as large (by default infinite) at some steps."""
 
-    def __init__(self, at: range) -> None:
+    def __init__(self, at: range, factor: float = torch.inf) -> None:
         self._at = at
+        self._factor = factor
 
     def loss(self, network: Any, step: int) -> torch.Tensor:
         value = (network(torch.ones(1, 1, 16, 16)) - 1).square().mean()
-        return value * torch.inf if step in self._at else value
+        return value * self._factor if step in self._at else value
 
     def validate(self, network: torch.nn.Module, step: int) -> dict[str, float]:
         return {}
@@ -165,6 +166,15 @@ def test_a_batch_that_overflows_is_left_out_and_counted(tmp_path: Path) -> None:
     records = read_records(tmp_path / LOG)
     assert [record.get("skipped", 0) for record in records] == [0, 2, 0]
     assert [record["loss"] is None for record in records] == [False, True, False]
+
+
+def test_one_step_of_a_great_loss_does_not_hide_the_others_in_the_log(tmp_path: Path) -> None:
+    settings = OptimizerSettings(steps=5, warmup_steps=1, bf16=False, log_every=5)
+    network = UNet(UNetSettings(widths=(4, 6), blocks=(1, 1)))
+    train(network, Overflows(range(2, 3), 1e6), settings, tmp_path, {}, device="cpu")
+    (record,) = read_records(tmp_path / LOG)
+    assert record["loss"] < 10
+    assert record["loss_max"] > 1e4
 
 
 def test_a_training_that_diverged_is_stopped(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from statistics import median
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -204,8 +205,10 @@ def train(
             rate = (now - done) / (time.monotonic() - started)
             if skipped:
                 record["skipped"] = skipped
-            mean = sum(losses) / len(losses) if losses else None
-            append_record(folder / LOG, {"step": now, "loss": mean, "steps_per_s": rate, **record})
+            # Rare steps have a loss thousands of times the others', which a mean would show alone.
+            usual = median(losses) if losses else None
+            figures = {"step": now, "loss": usual, "loss_max": max(losses, default=None)}
+            append_record(folder / LOG, figures | {"steps_per_s": rate, **record})
             losses.clear()
             skipped = 0
         if last or time.monotonic() - saved > 60 * settings.checkpoint_minutes:
