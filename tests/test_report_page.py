@@ -15,6 +15,7 @@ from selenium import webdriver
 
 from nt2c.cli.app import main
 from nt2c.core.errors import InputError
+from nt2c.imaging.fourier import apply_filter, frequency_grid
 from nt2c.inference.summary import FileResult, summary_path, write_summary
 from nt2c.io.micrographs import write_micrograph
 from nt2c.report.batch import write_report
@@ -143,6 +144,20 @@ def test_looks_tell_patches_edges_and_blur_from_even_noise() -> None:
     blurred = large + 3 * torch.nn.functional.avg_pool2d(large[None] - 20, (1, 7), 1, (0, 3))[0]
     for image, hints in ((large, []), (patch, ["ice"]), (edge, ["carbon"]), (blurred, ["drift"])):
         assert hints_of(look(image.numpy(), None, PIXEL_A)) == hints
+
+
+def test_a_ring_of_ice_is_measured() -> None:
+    pixel_a, side = 1.2, 1024
+    white = torch.randn(side, side, generator=torch.Generator().manual_seed(3))
+    frequency = frequency_grid((side, side), pixel_a)
+    ring = (frequency > 1 / 4.1) & (frequency < 1 / 3.4)
+    icy = apply_filter(white, 1 + (3**0.5 - 1) * ring)  # three times the power
+    assert look(white.numpy(), None, pixel_a).ice_ring == pytest.approx(1, abs=0.03)
+    found = look(icy.numpy(), None, pixel_a)
+    # The taper spreads the borders over a bin: 15 bins lose two halves to 11 and 12 beside them.
+    assert found.ice_ring == pytest.approx(2.75, rel=0.04)
+    assert hints_of(found) == ["ring"]
+    assert look(white.numpy(), None, 1.7).ice_ring is None
 
 
 def test_spectrum_of_white_noise_is_one() -> None:
