@@ -77,7 +77,7 @@ def test_runs_and_writes_page_and_pictures(tmp_path, monkeypatch, capsys):
     shown = capsys.readouterr().out
     raw, gaussian, wiener = (
         float(re.search(rf"^{name} +([-\d.]+)", shown, re.MULTILINE)[1])
-        for name in ("raw", "best Gaussian", "best radial filter")
+        for name in ("raw", "best Gaussian", "best radial Wiener")
     )
     assert raw < gaussian
     assert raw < wiener

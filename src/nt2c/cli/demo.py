@@ -63,7 +63,9 @@ def demo(
         raise SettingsError(f"{output}: a file; give a folder with --output")
     console = Console()
     network = load_model(model)
-    console.print(f"simulating and denoising {len(DIAMETERS_A) + 1} micrographs ...")
+    console.print(
+        f"simulating and denoising {len(DIAMETERS_A)} micrographs, and one of empty ice ..."
+    )
     pairs = {name: simulated(d, seed, i) for i, (name, d) in enumerate(DIAMETERS_A.items())}
     pairs[EMPTY] = simulated(None, seed, len(DIAMETERS_A))
     started = time.perf_counter()
@@ -184,7 +186,7 @@ def verdict(table: dict[str, dict[str, float]]) -> str:
     where = {0: "on none", len(names): "on every one"}.get(won, f"on {won}")
     return (
         f"nt2c is closer to the hidden truth than the best linear filter {where} of "
-        f"{len(names)} micrographs: correlation {mine:.2f} against {theirs:.2f} on average. "
+        f"{len(names)} micrographs with particles: correlation {mine:.2f} against {theirs:.2f} on average. "
         f"In empty ice it leaves {100 * table['nt2c'][EMPTY]:.0f} % of the variance that it gives "
         f"to particles; the better filter leaves "
         f"{100 * min(table['Gaussian'][EMPTY], table['Wiener'][EMPTY]):.0f} %."
@@ -234,7 +236,7 @@ def _heading(name: str) -> str:
 
 
 def _page_table(table: dict[str, dict[str, float]]) -> Table:
-    names = {"Gaussian": "best Gaussian", "Wiener": "best radial filter"}
+    names = {"Gaussian": "best Gaussian", "Wiener": "best radial Wiener"}
     rows = []
     for method, row in table.items():
         correlations = [row[name] for name in DIAMETERS_A]
