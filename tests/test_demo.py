@@ -26,9 +26,12 @@ def table(mine, theirs, left=0.02):
 @pytest.mark.parametrize(
     ("mine", "words"),
     [
-        ((0.9, 0.8, 0.7), "on every one of 3 micrographs: correlation 0.80 against 0.60"),
-        ((0.9, 0.8, 0.4), "on 2 of 3 micrographs: correlation 0.70 against 0.60"),
-        ((0.4, 0.3, 0.2), "on none of 3 micrographs: correlation 0.30 against 0.60"),
+        (
+            (0.9, 0.8, 0.7),
+            "on every one of 3 micrographs with particles: correlation 0.80 against 0.60",
+        ),
+        ((0.9, 0.8, 0.4), "on 2 of 3 micrographs with particles: correlation 0.70 against 0.60"),
+        ((0.4, 0.3, 0.2), "on none of 3 micrographs with particles: correlation 0.30 against 0.60"),
     ],
 )
 def test_verdict_follows_the_figures(mine, words):

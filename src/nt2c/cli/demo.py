@@ -186,9 +186,9 @@ def verdict(table: dict[str, dict[str, float]]) -> str:
     where = {0: "on none", len(names): "on every one"}.get(won, f"on {won}")
     return (
         f"nt2c is closer to the hidden truth than the best linear filter {where} of "
-        f"{len(names)} micrographs with particles: correlation {mine:.2f} against {theirs:.2f} on average. "
-        f"In empty ice it leaves {100 * table['nt2c'][EMPTY]:.0f} % of the variance that it gives "
-        f"to particles; the better filter leaves "
+        f"{len(names)} micrographs with particles: correlation {mine:.2f} against {theirs:.2f} on "
+        f"average. In empty ice it leaves {100 * table['nt2c'][EMPTY]:.0f} % of the variance that "
+        f"it gives to particles; the better filter leaves "
         f"{100 * min(table['Gaussian'][EMPTY], table['Wiener'][EMPTY]):.0f} %."
     )
 
