@@ -20,6 +20,7 @@ import torch
 
 from nt2c.cli.app import main
 from nt2c.cli.fit import plan
+from nt2c.cli.watch import ConsoleWatch
 from nt2c.core.errors import SettingsError
 from nt2c.core.random import stream
 from nt2c.imaging.fourier import resize
@@ -320,6 +321,18 @@ def test_run_denoises_measures_and_writes_a_page(
         assert title in html
     for text in ("two-sample classifier", "Recovered signal", "field_1.mrc", "seed 0"):
         assert text in html
+
+
+def test_what_an_earlier_run_did_of_a_stage_is_told_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    watch = ConsoleWatch()
+    for stage, first in (("noise", 1), ("training", 4)):
+        watch.begin(stage, 10)
+        for done in range(first, 7):
+            watch.advance(done, loss=0.1)
+    lines = [line for line in capsys.readouterr().out.splitlines() if "goes on" in line]
+    assert lines == ["training goes on from 3/10"]
 
 
 def test_a_fit_alone_is_reported_from_any_folder(
