@@ -250,7 +250,7 @@ def test_warnings_of_a_fit_are_in_its_table() -> None:
     stage = {"verdict": "54 windows", "seconds": 3.2}
     stages = {"windows": stage | {"warnings": ["few places are free"]}, "contrast": stage}
     assert fit_table({"stages": stages}).rows == [
-        ["windows", "54 windows. few places are free", "3 s"],
+        ["windows", "54 windows. Warning: few places are free", "3 s"],
         ["contrast", "54 windows", "3 s"],
     ]
 

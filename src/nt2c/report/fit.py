@@ -92,7 +92,7 @@ def fit_table(record: Record) -> Table:
     rows = [
         [
             name,
-            ". ".join([stage["verdict"], *stage.get("warnings", ())]),
+            ". Warning: ".join([stage["verdict"], *stage.get("warnings", ())]),
             f"{stage['seconds']:.0f} s",
         ]
         for name, stage in record["stages"].items()
