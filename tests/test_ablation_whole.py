@@ -10,7 +10,7 @@ def record(name: str, before: float, after: float, left: float | None) -> dict[s
     more = {} if left is None else {"noise_ratio": left, "psnr_db": 27.0, "blobs_in_noise": 1,
                                     "blobs_with_particles": 40}  # fmt: skip
     return {
-        "set": name, "recipe": "quick", "commit": "abc",
+        "set": name, "recipe": "quick", "seed": 0, "commit": "abc",
         "seconds": {"noise": 60.0, "training": 540.0},
         "before": {score: before} | more, "after": {score: after} | more,
     }  # fmt: skip

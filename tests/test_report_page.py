@@ -266,3 +266,9 @@ def test_what_is_printed_is_loaded_and_the_rest_is_not(
     loaded = "return [...document.querySelectorAll('.compare .after')].map((i) => !!i.src)"
     assert browser.execute_script(loaded)[:12] == [True] * 12
     assert browser.execute_script(loaded)[-1] is False
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    cards = browser.find_elements("css selector", ".card")
+    assert [card.is_displayed() for card in cards] == [True] * 12 + [False] * (len(cards) - 12)
+    assert "only the first 12" in browser.find_element("id", "paper").text
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    assert not browser.find_element("id", "paper").is_displayed()

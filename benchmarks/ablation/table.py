@@ -169,26 +169,29 @@ def verdicts(results: Results) -> list[str]:
         gain = fmean(results.values(subject, "wgan", score)) - fmean(
             results.values(subject, "coarse", score)
         )
-        met = "met" if gain >= FRACTION_BAR else "**not met**"
         lines.append(
             f"{subject}: {score} with WGAN noise {gain:+.3f} against the bundled model "
-            f"(bar +{FRACTION_BAR}: {met}). {ranking(results, subject)}".rstrip()
+            f"(bar +{FRACTION_BAR}: {met(gain >= FRACTION_BAR)}). "
+            f"{ranking(results, subject)}".rstrip()
         )
     for subject in sets:
         gaps = gaps_db(results, subject, "wgan")
         if gaps:
-            met = "met" if fmean(gaps) <= GAP_BAR_DB else "**not met**"
             lines.append(
-                f"{subject}: transfer gap {figure_of(gaps, 2)} dB (bar {GAP_BAR_DB}: {met})."
+                f"{subject}: transfer gap {figure_of(gaps, 2)} dB "
+                f"(bar {GAP_BAR_DB}: {met(fmean(gaps) <= GAP_BAR_DB)})."
             )
         left = results.values(subject, "wgan", "noise_ratio")
         if left:
-            met = "met" if fmean(left) <= NOISE_BAR else "**not met**"
             lines.append(
                 f"{subject}: {100 * fmean(left):.1f} % of the variance out of noise alone "
-                f"(bar {100 * NOISE_BAR:.0f} %: {met})."
+                f"(bar {100 * NOISE_BAR:.0f} %: {met(fmean(left) <= NOISE_BAR)})."
             )
     return lines
+
+
+def met(is_met: bool) -> str:
+    return "met" if is_met else "**not met**"
 
 
 def ranking(results: Results, subject: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from benchmarks.ablation.sets import DATA, OUTPUTS, ROOT
 from benchmarks.ablation.subjects import NAMES, REAL, Subject, load_subject
-from benchmarks.ablation.table import FRACTION_BAR, NOISE_BAR, PAGE, headline
+from benchmarks.ablation.table import FRACTION_BAR, NOISE_BAR, PAGE, headline, met
 from benchmarks.about import about
 from benchmarks.pages import NONE, filled, markdown
 
@@ -75,12 +75,12 @@ def judge(subject: Subject, folder: Path) -> Record:
 def text_of(records: dict[str, Record]) -> str:
     """The table, and whether the bars that were set beforehand are met."""
     found = [records[name] for name in NAMES if name in records]
-    recipes = sorted({record["recipe"] for record in found})
+    recipes = sorted({f"`{record['recipe']}`, seed {record['seed']}" for record in found})
     commits = sorted({record["commit"] for record in found})
     head = ["set", "score before", "after", "PSNR in dB, before", "after",
             "noise alone, before", "after", "blobs in noise alone", "minutes"]  # fmt: skip
     lines = [
-        f"Recipe {' and '.join(f'`{recipe}`' for recipe in recipes)}, seed 0. Commits "
+        f"Recipe {' and '.join(recipes)}. Commits "
         f"{', '.join(f'`{commit}`' for commit in commits)}.",
         markdown(head, [row(record) for record in found]),
         "\n".join(f"- {verdict(record)}" for record in found),
@@ -114,10 +114,6 @@ def verdict(record: Record) -> str:
         left = record["after"]["noise_ratio"]
         parts.append(f"noise alone {left:.1%} (bar {NOISE_BAR:.0%}: {met(left <= NOISE_BAR)})")
     return f"{record['set']}: {', '.join(parts).replace('%', ' %')}."
-
-
-def met(is_met: bool) -> str:
-    return "met" if is_met else "**not met**"
 
 
 if __name__ == "__main__":

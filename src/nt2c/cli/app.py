@@ -40,6 +40,7 @@ COMMANDS = {
 """Name of each command: where its function is, and its line in `nt2c --help`."""
 
 _RESUMED = {"fit", "run", "train", "train_noise"}
+"""Functions of commands that go on where they were interrupted."""
 
 PASSES_ON = {"slurm"}
 """Commands that hand options they do not know to another."""

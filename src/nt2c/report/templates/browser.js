@@ -54,7 +54,8 @@ function chips(item) {
   return line;
 }
 function card(item, place) {
-  const box = element("section", "card"), text = element("div", "text");
+  const printed = place < PRINTED;
+  const box = element("section", printed ? "card" : "card unprinted"), text = element("div", "text");
   const name = element("button", "name", item.name);
   name.type = "button";
   name.title = item.name;
@@ -62,7 +63,7 @@ function card(item, place) {
   if (item.pictures.length) {
     const compare = comparison(item);
     box.append(compare);
-    if (place < PRINTED) load(compare, item);
+    if (printed) load(compare, item);
     else observer.observe(compare);
   }
   text.append(name);
@@ -108,6 +109,7 @@ function update() {
   id("cards").replaceChildren();
   shown = 0;
   id("count").textContent = `${chosen.length} of ${DATA.items.length}`;
+  id("paper").textContent = chosen.length > PRINTED ? `On paper only the first ${PRINTED}, in the order and choice of the screen.` : "";
   more();
 }
 for (const [name, event] of [["search", "input"], ["filter", "change"], ["sort", "change"]]) id(name).addEventListener(event, update);
