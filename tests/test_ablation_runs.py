@@ -29,6 +29,13 @@ def test_transferring_variants_differ_in_nothing_but_the_noise() -> None:
     assert [r.noise for r in recipes] == ["white", "coloured", "bootstrap", "wgan", "bootstrap"]
 
 
+def test_recorrupted_variant_adds_the_micrographs_and_nothing_else() -> None:
+    plain, more = recipe_of("wgan", BUDGET, 0), recipe_of("recorrupted", BUDGET, 0)
+    assert plain.recorrupted.weight == 0 < more.recorrupted.weight
+    same = {"name": plain.name, "recorrupted": plain.recorrupted}
+    assert more.model_copy(update=same) == plain
+
+
 def test_paper_may_have_more_steps() -> None:
     longer = Budget(steps=40, noise_steps=16, paper_factor=3)
     assert recipe_of("paper", longer, 0).optimizer.steps == 120

@@ -8,7 +8,16 @@ from nt2c.core.settings import Settings
 from nt2c.pipeline.settings import FitRecipe, read_fit_recipe
 
 Variant = Literal[
-    "coarse", "simulated", "white", "coloured", "again", "bootstrap", "wgan", "oracle", "paper"
+    "coarse",
+    "simulated",
+    "white",
+    "coloured",
+    "again",
+    "bootstrap",
+    "wgan",
+    "recorrupted",
+    "oracle",
+    "paper",
 ]
 VARIANTS: dict[Variant, str] = {
     "coarse": "the bundled model as it is",
@@ -18,6 +27,7 @@ VARIANTS: dict[Variant, str] = {
     "again": "`coloured` once more from there, with windows that its model finds; twice the steps",
     "bootstrap": "transfer with the windows themselves",
     "wgan": "transfer with noise of the WGAN-GP",
+    "recorrupted": "`wgan`, trained on recorrupted crops of the micrographs too",
     "oracle": "transfer with the true noise, drawn anew",
     "paper": "the published stages and hyper-parameters, from random weights",
 }
@@ -37,11 +47,17 @@ class Budget(Settings):
     pool: int = Field(24, ge=1, description="fields kept, from which crops are drawn")
 
 
-_NOISE = {"oracle": "bootstrap", "simulated": "white", "paper": "wgan", "again": "coloured"}
+_NOISE = {
+    "oracle": "bootstrap",
+    "simulated": "white",
+    "paper": "wgan",
+    "again": "coloured",
+    "recorrupted": "wgan",
+}
 
 
 def recipe_of(variant: Variant, budget: Budget, seed: int) -> FitRecipe:
-    """Recipe of a variant: all but the paper's differ in nothing but the noise."""
+    """Recipe of a variant: most differ in nothing but the noise."""
     own = read_fit_recipe(budget.recipe)
     recipe = read_fit_recipe("paper") if variant == "paper" else own
     factor = budget.paper_factor if variant == "paper" else 1
@@ -55,9 +71,10 @@ def recipe_of(variant: Variant, budget: Budget, seed: int) -> FitRecipe:
     # A short training starts sooner with fewer fields to draw crops from.
     values["pairs"]["pool"] = min(values["pairs"]["pool"], budget.pool)
     values["pairs"]["validation_fields"] = min(values["pairs"]["validation_fields"], 4)
+    if variant != "recorrupted":
+        values["recorrupted"]["weight"] = 0.0
     if variant == "simulated":
         values["transfer"]["simulated_share"] = 1.0
-        values["recorrupted"]["weight"] = 0.0
     return FitRecipe.parse(values, where=f"ablation {variant}")
 
 

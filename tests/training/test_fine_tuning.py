@@ -12,11 +12,12 @@ from nt2c.core.random import stream
 from nt2c.io.records import read_records
 from nt2c.models.denoiser import DenoiserModel
 from nt2c.models.unet import UNet, UNetSettings
+from nt2c.noise.samplers import WhiteNoise
 from nt2c.training.denoiser import DenoisingTask, left_in_windows, train_denoiser
 from nt2c.training.digest import digest
 from nt2c.training.loop import LOG
 from nt2c.training.pairs import Pairs
-from nt2c.training.recorrupted import RealCrops, recorrupt
+from nt2c.training.recorrupted import RealCrops, not_gaussian, recorrupt
 from nt2c.training.settings import Recipe, RecorruptedSettings
 
 from .test_training import CPU, tiny_recipe
@@ -40,40 +41,77 @@ def start(settings: UNetSettings | None = None, seed: int = 1) -> DenoiserModel:
     return DenoiserModel(network, 8.0, {"name": "start"})
 
 
+def real_crops(
+    recorrupted: RecorruptedSettings, images: list[Tensor] | None = None, gain: float = 1.0
+) -> RealCrops:
+    return RealCrops(images or micrographs(), WhiteNoise(), gain, 32, recorrupted, 5, CPU)
+
+
+def coloured(shape: tuple[int, ...], name: str) -> Tensor:
+    """Gaussian noise of variance 1 that is smooth along x and rough along y."""
+    white = torch.randn(*shape[:-1], shape[-1] + 2, generator=stream(4, name))
+    return (white[..., :-2] + white[..., 1:-1] + white[..., 2:]) / 3**0.5
+
+
 def test_recorrupted_loss_has_the_minimum_of_the_wiener_filter() -> None:
     """Best 5 x 5 linear filter against y - z / a equals the best one against the clean image."""
     a, side = 0.5, 192
     white = torch.randn(6, 1, side, side, generator=stream(4, "signal"))
     blur = torch.ones(1, 1, 3, 3) / 3
     clean = 1.2 * torch.nn.functional.conv2d(white, blur, padding=1)
-    noisy = clean + torch.randn(clean.shape, generator=stream(4, "noise"))
-    pairs = recorrupt(noisy, a, stream(4, "z"))
-    patches = torch.nn.functional.unfold(pairs.noisy, 5, padding=2).transpose(1, 2).reshape(-1, 25)
+    noisy = clean + coloured(clean.shape, "noise")
+    z = torch.randn(clean.shape, generator=stream(4, "white z"))
+    matched = recorrupt(noisy, coloured(clean.shape, "z"), a)
+    wrong = recorrupt(noisy, z, a)
 
-    def best(target: Tensor) -> Tensor:
+    def best(noisy: Tensor, target: Tensor) -> Tensor:
+        patches = torch.nn.functional.unfold(noisy, 5, padding=2).transpose(1, 2).reshape(-1, 25)
         return torch.linalg.lstsq(patches.T @ patches, patches.T @ target.flatten()).solution
 
-    # z / a has variance 4: deviation of each weight sqrt(4 / (pixels * 1.25)) = 0.004.
-    torch.testing.assert_close(best(pairs.clean), best(clean), atol=0.015, rtol=0)
-    assert float((best(noisy) - best(clean)).abs().max()) > 0.1  # plain copies are no such targets
+    # z / a has variance 4: deviation of each weight sqrt(4 / (pixels * 1.25)) = 0.004, and more
+    # where neighbours are alike.
+    truth = best(matched.noisy, clean)
+    torch.testing.assert_close(best(matched.noisy, matched.clean), truth, atol=0.025, rtol=0)
+    for pairs in (wrong, Pairs(noisy, noisy)):  # noise of another spectrum, plain copies
+        found = best(pairs.noisy, pairs.clean)
+        assert float((found - best(pairs.noisy, clean)).abs().max()) > 0.1
 
 
 def test_loss_adds_the_recorrupted_error_with_its_weight() -> None:
     recipe = with_real(0.5)
-    crops = RealCrops(micrographs(), 32, recipe.recorrupted, recipe.seed, CPU)
+    crops = real_crops(recipe.recorrupted)
     network = start().network
     both = DenoisingTask(recipe, CPU, real=crops).loss(network, 3)
     plain = DenoisingTask(recipe, CPU).loss(network, 3)
-    real: Pairs = crops.batch(3)
-    extra = (network(real.noisy) - real.clean).square().mean()
+    real = crops.batch(3)
+    error = (network(real.pairs.noisy) - real.pairs.clean).square().mean((1, 2, 3)) - 5
+    extra = (error / (real.power + recipe.pairs.loss_floor)).mean()
     torch.testing.assert_close(both, plain + 0.5 * extra)
+
+
+def test_recorrupted_error_is_that_against_the_truth() -> None:
+    """Mean over many crops of the relative error, for a denoiser that halves the image."""
+    gain, clean_power = 1.5, 0.8
+    images = [
+        clean_power**0.5 * coloured((400, 400), f"clean {n}")
+        + gain * torch.randn(400, 400, generator=stream(4, f"grain {n}"))
+        for n in range(4)
+    ]
+    crops = RealCrops(
+        images, WhiteNoise(), gain, 128, RecorruptedSettings(batch=64, strength=0.7), 5, CPU
+    )
+    batch = crops.batch(0)
+    found = (0.5 * batch.pairs.noisy - batch.pairs.clean).square().mean() - crops.target_noise
+    noise_left = 0.25 * gain**2 * (1 + 0.7**2)
+    assert float(found) == pytest.approx(0.25 * clean_power + noise_left, abs=0.05)
+    assert float(batch.power.mean()) == pytest.approx(clean_power, abs=0.05)
 
 
 def test_real_crops_repeat_and_differ_between_steps() -> None:
     def crops() -> RealCrops:
-        return RealCrops(micrographs(), 32, RecorruptedSettings(batch=3), 5, CPU)
+        return real_crops(RecorruptedSettings(batch=3))
 
-    first, again, next_ = crops().batch(7), crops().batch(7), crops().batch(8)
+    first, again, next_ = (c.pairs for c in (crops().batch(7), crops().batch(7), crops().batch(8)))
     assert torch.equal(first.noisy, again.noisy)
     assert torch.equal(first.clean, again.clean)
     assert not torch.equal(first.noisy, next_.noisy)
@@ -83,6 +121,35 @@ def test_real_crops_repeat_and_differ_between_steps() -> None:
     assert any(_holds(image, middle[0, 0]) for image in micrographs())
 
 
+def test_noise_is_turned_with_the_crop_it_is_added_to() -> None:
+    """Stripes of the noise run as those of the micrograph do, whichever way a crop is turned."""
+
+    class Stripes:
+        kind = "stripes"
+
+        def sample(self, shape: tuple[int, int, int], generator: torch.Generator) -> Tensor:
+            count, height, width = shape
+            return torch.randn(count, 1, width, generator=generator).expand(count, height, width)
+
+        def to_tensors(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+            return {}, {"kind": self.kind}
+
+    striped = torch.randn(1, 90, generator=stream(4, "striped")).expand(80, 90)
+    crops = RealCrops([striped], Stripes(), 1.0, 32, RecorruptedSettings(batch=32), 5, CPU)
+    pairs = crops.batch(0).pairs
+    along_y = [bool((one == one[:, :1]).all()) for one in pairs.noisy]
+    along_x = [bool((one == one[..., :1]).all()) for one in pairs.noisy]
+    assert all(y != x for y, x in zip(along_y, along_x, strict=True))
+    assert 4 < sum(along_x) < 28  # both ways come up
+
+
+def test_noise_with_tails_is_told_from_gaussian_noise() -> None:
+    gaussian = torch.randn(50, 24, 24, generator=stream(4, "windows"))
+    strength = torch.exp(0.4 * torch.randn(50, 24, 24, generator=stream(4, "strength")))
+    assert not_gaussian(3 * gaussian + 1) is None
+    assert not_gaussian(gaussian * strength) == pytest.approx(2.7, abs=0.5)  # 3 exp(4 0.4^2) - 3
+
+
 def _holds(image: Tensor, crop: Tensor) -> bool:
     views = image.unfold(0, 32, 1).unfold(1, 32, 1)
     turned = [t for k in range(4) for t in (torch.rot90(crop, k), torch.rot90(crop, k).flip(-1))]
@@ -90,8 +157,8 @@ def _holds(image: Tensor, crop: Tensor) -> bool:
 
 
 def test_micrographs_smaller_than_a_crop_are_refused() -> None:
-    with pytest.raises(InputError, match=r"pairs\.crop_px"):
-        RealCrops([torch.zeros(20, 99)], 32, RecorruptedSettings(), 0, CPU)
+    with pytest.raises(InputError, match="as large as a training crop of 32"):
+        real_crops(RecorruptedSettings(), [torch.zeros(20, 99)])
 
 
 def test_training_starts_from_the_weights_given(tmp_path: Path) -> None:
@@ -128,7 +195,8 @@ def test_a_start_of_another_make_is_refused(tmp_path: Path) -> None:
 def test_resumed_run_on_real_micrographs_equals_the_uninterrupted_one(tmp_path: Path) -> None:
     recipe = with_real(steps=4, validate_every=2)
     windows = torch.randn(5, 18, 18, generator=stream(3, "windows"))
-    given: dict[str, Any] = {"device": "cpu", "start": start(), "real": micrographs()}
+    real = real_crops(recipe.recorrupted)
+    given: dict[str, Any] = {"device": "cpu", "start": start(), "real": real}
     whole = train_denoiser(recipe, tmp_path / "whole", windows=windows, **given)
 
     class KilledError(Exception):
@@ -145,7 +213,8 @@ def test_resumed_run_on_real_micrographs_equals_the_uninterrupted_one(tmp_path: 
         assert torch.equal(a, b)
     assert read_records(tmp_path / "whole" / LOG)[-1]["validation_window_variance"] > 0
     with pytest.raises(SettingsError, match="other settings"):
-        train_denoiser(recipe, tmp_path / "whole", **given | {"real": micrographs()[:1]})
+        fewer = real_crops(recipe.recorrupted, micrographs()[1:])
+        train_denoiser(recipe, tmp_path / "whole", **given | {"real": fewer})
 
 
 def test_what_is_left_in_windows_of_any_side() -> None:

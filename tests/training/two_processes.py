@@ -5,8 +5,10 @@ from pathlib import Path
 
 import torch
 
+from nt2c.noise.samplers import WhiteNoise
 from nt2c.training import synthesizer, synthesizer_task
 from nt2c.training.denoiser import train_denoiser
+from nt2c.training.recorrupted import RealCrops
 from nt2c.training.settings import Recipe
 from nt2c.training.synthesizer import SynthesizerSettings, train_synthesizer
 
@@ -41,9 +43,11 @@ def train_both(folder: Path) -> list[dict[str, torch.Tensor]]:
     micrograph = torch.randn(80, 90, generator=random)
     levels = torch.rand(60, 1, 1, generator=random) + 0.5
     windows = levels * torch.randn(60, 16, 16, generator=random)
-    denoiser = train_denoiser(
-        Recipe.parse(RECIPE, "tiny"), folder / "denoiser", device="cpu", real=[micrograph]
+    recipe = Recipe.parse(RECIPE, "tiny")
+    crops = RealCrops(
+        [micrograph], WhiteNoise(), 1.0, 32, recipe.recorrupted, recipe.seed, torch.device("cpu")
     )
+    denoiser = train_denoiser(recipe, folder / "denoiser", device="cpu", real=crops)
     sampler = train_synthesizer(
         windows, SynthesizerSettings.parse(SYNTHESIZER, "tiny"), folder / "synthesizer",
         device="cpu",

@@ -80,9 +80,17 @@ class FitRecipe(Settings):
         )
 
     def first_round(self) -> Self:
-        """Recipe of the first round: the coarse model trained on in coloured noise, for a while."""
-        optimizer = self.optimizer.model_copy(update={"steps": self.first_steps})
-        update = {"noise": "coloured", "network": None, "first_steps": 0, "optimizer": optimizer}
+        """Recipe of the first round: the coarse model trained on in coloured noise, for a while.
+
+        Its windows may be too quiet, and what they lack would count as signal of the micrographs.
+        """
+        update = {
+            "noise": "coloured",
+            "network": None,
+            "first_steps": 0,
+            "recorrupted": self.recorrupted.model_copy(update={"weight": 0.0}),
+            "optimizer": self.optimizer.model_copy(update={"steps": self.first_steps}),
+        }
         return self.model_copy(update=update)
 
     def imaged_as(self, optics: StarOptics) -> Self:

@@ -10,10 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nt2c.core.errors import InputError
 from nt2c.core.random import stream
 from nt2c.inference.denoiser import load_model
 from nt2c.io.records import read_records, write_json
 from nt2c.io.weights import write_weights
+from nt2c.noise.samplers import ColouredNoise
 from nt2c.noise.transfer import Contrast
 from nt2c.pipeline.job import FitJob, Watch
 from nt2c.pipeline.judging import noise_left
@@ -25,6 +27,7 @@ from nt2c.simulation.settings import SimulationSettings
 from nt2c.training.denoiser import train_denoiser, training_device
 from nt2c.training.loop import LOG
 from nt2c.training.processes import join
+from nt2c.training.recorrupted import RealCrops, not_gaussian
 from nt2c.training.sampler_files import load_sampler
 from nt2c.training.transfer import TransferSource, measure_contrast
 
@@ -32,6 +35,7 @@ CONTRAST = "contrast.json"
 MODEL = "model.safetensors"
 EXAMPLES = "examples.npy"
 _EXAMPLE_COUNT = 8
+_WITHOUT = "trained on simulated particles alone, and not on the micrographs themselves too: {}"
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,7 @@ def train_final(job: FitJob, earlier: Earlier, folder: Path, watch: Watch) -> Ma
     split = split_windows(earlier.windows)
     settings = job.recipe.denoiser(job.coarse.network.settings, job.coarse.pixel_size_a)
     source = _source(job, earlier)
+    real, without = _real_crops(job, earlier, split.learn)
     model = train_denoiser(
         settings,
         folder,
@@ -87,7 +92,7 @@ def train_final(job: FitJob, earlier: Earlier, folder: Path, watch: Watch) -> Ma
         on_step=lambda step, loss: watch.advance(step, loss=loss),
         source=source,
         start=job.coarse if job.recipe.network is None else None,
-        real=prepared_micrographs(earlier.windows),
+        real=real,
         windows=split.judge,
     )
     if not join(job.device).first:
@@ -99,7 +104,38 @@ def train_final(job: FitJob, earlier: Earlier, folder: Path, watch: Watch) -> Ma
     return read_records(folder / LOG)[-1] | {
         "noise_left": asdict(noise_left(written, earlier.windows, job.device)),
         "noise_left_before": asdict(noise_left(job.coarse, earlier.windows, job.device)),
+        "warnings": [without] if without else [],
     }
+
+
+def _real_crops(job: FitJob, earlier: Earlier, windows: Tensor) -> tuple[RealCrops | None, str]:
+    """Crops of the micrographs themselves to train on too; or why there are none, where asked."""
+    recipe = job.recipe
+    if not recipe.recorrupted.weight:
+        return None, ""
+    kurtosis = not_gaussian(windows)
+    if kurtosis is not None:
+        return None, _WITHOUT.format(
+            f"their noise is not Gaussian (excess kurtosis {kurtosis:.1f})"
+        )
+    try:
+        crops = RealCrops(
+            prepared_micrographs(earlier.windows),
+            ColouredNoise.fit(windows),
+            _contrast(earlier).gain,
+            recipe.pairs.crop_px,
+            recipe.recorrupted,
+            recipe.seed,
+            training_device(job.device),
+        )
+    except InputError as error:
+        return None, _WITHOUT.format(error)
+    return crops, ""
+
+
+def _contrast(earlier: Earlier) -> Contrast:
+    stored = json.loads((earlier.contrast / CONTRAST).read_text(encoding="utf-8"))
+    return Contrast.from_record(stored)
 
 
 def prepared_micrographs(windows: Path) -> list[Tensor]:
@@ -123,12 +159,11 @@ def _species(job: FitJob) -> list[Species]:
 
 def _source(job: FitJob, earlier: Earlier) -> TransferSource:
     recipe = job.recipe
-    stored = json.loads((earlier.contrast / CONTRAST).read_text(encoding="utf-8"))
     return TransferSource(
         _simulation(job),
         recipe.pairs,
         recipe.transfer,
-        Contrast.from_record(stored),
+        _contrast(earlier),
         load_sampler(earlier.noise / SAMPLER),
         recipe.seed,
         training_device(job.device),

@@ -1,6 +1,6 @@
 """Training of a denoiser on pairs, and on real micrographs where they are given."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -66,28 +66,30 @@ class DenoisingTask:
         self._held_out: tuple[Pairs, Pairs] | None = None
 
     def loss(self, network: Network, step: int) -> Tensor:
-        """Mean over the crops of squared error / (power of the target + floor).
+        """Mean over the crops of squared error / (power of the signal + floor).
 
-        Faint crops count as much as strong ones, and empty ones most. The squared error of
-        recorrupted real crops is added with its weight.
+        Faint crops count as much as strong ones, and empty ones most. That of recorrupted real
+        crops, less what the noise of their targets adds, is the same measure, and is added with its
+        weight.
         """
         pairs = self._source.batch(step, self._team)
+        power = pairs.clean.square().mean((-3, -2, -1))
         if self._real is None:
             output = network(pairs.noisy.contiguous(memory_format=torch.channels_last))
-            return self._relative_error(output, pairs.clean)
+            return self._relative(squared_error(output, pairs.clean), power)
         whole = self._real.batch(step)
-        real = Pairs(self._team.share(whole.noisy), self._team.share(whole.clean))
-        both = torch.cat([pairs.noisy, real.noisy])
-        output = network(both.contiguous(memory_format=torch.channels_last))
-        own, other = output.split([len(pairs.noisy), len(real.noisy)])
-        recorrupted = (other - real.clean).square().mean()
-        return (
-            self._relative_error(own, pairs.clean) + self._recipe.recorrupted.weight * recorrupted
+        noisy, other, real_power = map(
+            self._team.share, (whole.pairs.noisy, whole.pairs.clean, whole.power)
         )
+        both = torch.cat([pairs.noisy, noisy])
+        output = network(both.contiguous(memory_format=torch.channels_last))
+        own, real = output.split([len(pairs.noisy), len(noisy)])
+        error = squared_error(real, other) - self._real.target_noise
+        return self._relative(
+            squared_error(own, pairs.clean), power
+        ) + self._recipe.recorrupted.weight * self._relative(error, real_power)
 
-    def _relative_error(self, output: Tensor, clean: Tensor) -> Tensor:
-        error = (output - clean).square().mean((-3, -2, -1))
-        power = clean.square().mean((-3, -2, -1))
+    def _relative(self, error: Tensor, power: Tensor) -> Tensor:
         return (error / (power + self._recipe.pairs.loss_floor)).mean()
 
     def validate(self, network: nn.Module, step: int) -> Mapping[str, float]:
@@ -117,6 +119,11 @@ class DenoisingTask:
         return figures
 
 
+def squared_error(output: Tensor, target: Tensor) -> Tensor:
+    """Mean of the squared difference of each image (n, 1, y, x)."""
+    return (output - target).square().mean((-3, -2, -1))
+
+
 def left_in_windows(network: nn.Module, windows: Tensor, stride: int) -> float:
     """Variance of the network's output over all pixels of noise windows (n, s, s) of any side."""
     size = windows.shape[-1]
@@ -142,7 +149,7 @@ def train_denoiser(
     on_step: Callable[[int, float], None] | None = None,
     source: Source | None = None,
     start: DenoiserModel | None = None,
-    real: Sequence[Tensor] = (),
+    real: RealCrops | None = None,
     windows: Tensor | None = None,
 ) -> DenoiserModel:
     """Train the denoiser of a recipe; state is kept in `folder`, from where it resumes.
@@ -165,9 +172,8 @@ def train_denoiser(
         Of the pairs, on `training_device(device)`; by default the simulation of the recipe.
     start : DenoiserModel, optional
         Whose weights to start from; by default random ones.
-    real : sequence of Tensor
-        Micrographs (y, x) in units of the noise at the working pixel size, of any sizes; used when
-        `recipe.recorrupted.weight` is not 0.
+    real : RealCrops, optional
+        Recorrupted real micrographs, made on `training_device(device)`.
     windows : Tensor, optional
         Held-out particle-free windows (n, s, s) of real micrographs, for validation.
 
@@ -176,31 +182,27 @@ def train_denoiser(
     SettingsError
         The model to start from has another network or pixel size, the folder holds another run,
         the device is not there, or a batch cannot be shared by the processes.
-    InputError
-        No real micrograph is as large as a crop.
     """
     team = join(device)
     team.check_batch("pairs.batch", recipe.pairs.batch)
     where = training_device(device)
-    crops = None
-    if recipe.recorrupted.weight and real:
+    if real is not None:
         team.check_batch("recorrupted.batch", recipe.recorrupted.batch)
-        crops = RealCrops(real, recipe.pairs.crop_px, recipe.recorrupted, recipe.seed, where)
     network = _first_network(recipe, start)
     task = DenoisingTask(
         recipe,
         where,
         picture if team.first else None,
         source=source,
-        real=crops,
+        real=real,
         windows=windows,
         team=team,
     )
     given = dict(source.describe()) if source else {}
     if start is not None:
         given["start"] = digest(start.network.state_dict().values())
-    if crops is not None:
-        given["real"] = digest(real)
+    if real is not None:
+        given["real"] = dict(real.describe())
     settings = recipe.model_dump(mode="json")
     trained = train(
         network, task, recipe.optimizer, folder, settings | given, device=device, on_step=on_step

@@ -140,10 +140,20 @@ def random_crop(image: Tensor, size: int, draws: tuple[float, float, float, floa
     They stand for y, x, mirroring and turning.
     """
     y, x, flip, turn = draws
+    return turned(crop(image, size, y, x), flip, turn)
+
+
+def crop(image: Tensor, size: int, y: float, x: float) -> Tensor:
+    """Square of `size` pixels from the place in (..., y, x) that two numbers in [0, 1) say."""
     top = int(y * (image.shape[-2] - size + 1))
     left = int(x * (image.shape[-1] - size + 1))
-    crop = torch.rot90(image[..., top : top + size, left : left + size], int(4 * turn), (-2, -1))
-    return crop.flip(-1) if flip < 0.5 else crop
+    return image[..., top : top + size, left : left + size]
+
+
+def turned(image: Tensor, flip: float, turn: float) -> Tensor:
+    """Image (..., y, x), turned by quarters and mirrored as two numbers in [0, 1) say."""
+    result = torch.rot90(image, int(4 * turn), (-2, -1))
+    return result.flip(-1) if flip < 0.5 else result
 
 
 class PairSource:

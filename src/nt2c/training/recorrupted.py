@@ -1,34 +1,61 @@
-"""Pairs made of real micrographs alone: recorrupted copies (Recorrupted-to-Recorrupted)."""
+"""Pairs made of real micrographs alone: recorrupted copies (Recorrupted-to-Recorrupted).
 
-from collections.abc import Sequence
+Simulated particles are not the user's. Two copies of a micrograph whose noise is independent teach
+what its own look like, without truth: what one copy says of the other can only be signal.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from nt2c.core.errors import InputError
 from nt2c.core.random import stream
-from nt2c.training.pairs import Pairs, random_crop
+from nt2c.noise.features import moments, skewness_and_kurtosis
+from nt2c.noise.samplers import NoiseSampler
+from nt2c.training.digest import digest
+from nt2c.training.pairs import Pairs, crop, turned
 from nt2c.training.settings import RecorruptedSettings
 
+_LARGEST_KURTOSIS = 0.3
+"""Windows of Gaussian noise have up to 0.05 by chance, those of noise with tails above 1."""
 
-def recorrupt(image: Tensor, strength: float, generator: torch.Generator) -> Pairs:
-    """Split a noisy image y into y + a z and y - z / a, with z white and a the `strength`.
 
-    For white Gaussian noise of variance 1 the noise of the two is independent: the squared error of
-    a denoiser of the first against the second differs from that against the clean image by a
-    constant (Pang et al. 2021, CVPR, eq. 5-7). Noise beyond that, such as ice, counts as signal.
+def not_gaussian(windows: Tensor) -> float | None:
+    """Excess kurtosis of particle-free windows (n, s, s) if they are far from Gaussian, else None.
+
+    Noise that is added and subtracted is independent only if it is Gaussian.
+    """
+    kurtosis = float(skewness_and_kurtosis(moments(windows.double()).mean(0))[1])
+    return kurtosis if abs(kurtosis) > _LARGEST_KURTOSIS else None
+
+
+def recorrupt(image: Tensor, noise: Tensor, strength: float) -> Pairs:
+    """Split a noisy image y into y + a z and y - z / a, with z the `noise` and a the `strength`.
+
+    Where z is Gaussian and as strong and as correlated as the noise of y, the noise of the two is
+    independent: the squared error of a denoiser of the first against the second differs from that
+    against the clean image by a constant (Pang et al. 2021, CVPR, eq. 5-7). Noise of y that z lacks
+    counts as signal.
 
     Parameters
     ----------
-    image : Tensor
-        Micrographs (n, 1, y, x) in units of the noise.
+    image, noise : Tensor
+        Of one shape (..., y, x).
     strength : float
-        Standard deviation of what is added.
-    generator : torch.Generator
-        On the device of `image`.
+        Above 0; the first copy holds 1 + a^2 times the noise of y, the second one 1 + 1 / a^2.
     """
-    z = torch.randn(image.shape, generator=generator, device=image.device)
-    return Pairs(image + strength * z, image - z / strength)
+    return Pairs(image + strength * noise, image - noise / strength)
+
+
+@dataclass(frozen=True)
+class RealBatch:
+    """Recorrupted crops (n, 1, y, x), and the power of the signal in each (n,)."""
+
+    pairs: Pairs
+    power: Tensor
 
 
 class RealCrops:
@@ -38,6 +65,10 @@ class RealCrops:
     ----------
     micrographs : sequence of Tensor
         Images (y, x) in units of the noise, of any sizes.
+    noise : NoiseSampler
+        Gaussian, with the spectrum of theirs.
+    gain : float
+        Standard deviation of the noise of the micrographs.
     crop_px : int
         Side of the crops.
     settings : RecorruptedSettings
@@ -56,6 +87,8 @@ class RealCrops:
     def __init__(
         self,
         micrographs: Sequence[Tensor],
+        noise: NoiseSampler,
+        gain: float,
         crop_px: int,
         settings: RecorruptedSettings,
         seed: int,
@@ -63,27 +96,41 @@ class RealCrops:
     ) -> None:
         self._micrographs = [m.to(device) for m in micrographs if min(m.shape) >= crop_px]
         if not self._micrographs:
-            raise InputError(
-                f"no micrograph is as large as a training crop of {crop_px} pixels; set a smaller "
-                "pairs.crop_px"
-            )
+            raise InputError(f"no micrograph is as large as a training crop of {crop_px} pixels")
+        self._noise = noise
+        self._gain = gain
         self._crop_px = crop_px
         self._settings = settings
         self._seed = seed
         self._device = device
 
-    def batch(self, step: int) -> Pairs:
-        """Return the pairs of a step."""
-        draws = torch.rand(
-            self._settings.batch, 5, generator=stream(self._seed, "real crops", step)
-        ).tolist()
-        crops = [
-            random_crop(
-                self._micrographs[int(which * len(self._micrographs))],
-                self._crop_px,
-                (y, x, flip, turn),
-            )
-            for which, y, x, flip, turn in draws
-        ]
-        noise = stream(self._seed, "recorruption", step, self._device)
-        return recorrupt(torch.stack(crops)[:, None], self._settings.strength, noise)
+    @property
+    def target_noise(self) -> float:
+        """Variance of the noise in the second copies."""
+        return self._gain**2 * (1 + 1 / self._settings.strength**2)
+
+    def batch(self, step: int) -> RealBatch:
+        """Return the crops of a step."""
+        count, side = self._settings.batch, self._crop_px
+        draws = torch.rand(count, 5, generator=stream(self._seed, "real crops", step)).tolist()
+        generator = stream(self._seed, "recorruption", step, self._device)
+        noise = self._gain * self._noise.sample((count, side, side), generator)
+        pairs, power = [], []
+        for own, (which, y, x, flip, turn) in zip(noise, draws, strict=True):
+            micrograph = self._micrographs[int(which * len(self._micrographs))]
+            image = crop(micrograph, side, y, x)
+            both = recorrupt(image, own, self._settings.strength)
+            # Noise need not be the same in all directions: crops are turned together with it.
+            pairs.append(turned(torch.stack([both.noisy, both.clean]), flip, turn))
+            power.append((image.var() - self._gain**2).clamp(min=0))
+        noisy, other = torch.stack(pairs, 1)[:, :, None]
+        return RealBatch(Pairs(noisy, other), torch.stack(power))
+
+    def describe(self) -> Mapping[str, Any]:
+        """Everything that the crops are made of beyond the recipe."""
+        tensors, metadata = self._noise.to_tensors()
+        return {
+            "micrographs": digest(self._micrographs),
+            "noise": {"kind": metadata["kind"], "digest": digest(tensors.values())},
+            "gain": self._gain,
+        }

@@ -49,7 +49,7 @@ class RecorruptedSettings(Settings):
     """
 
     weight: float = Field(
-        0.0, ge=0, description="of the squared error of recorrupted pairs; 0: off"
+        0.0, ge=0, description="of the error on recorrupted pairs, beside simulated ones; 0: off"
     )
     strength: float = Field(
         0.5, gt=0, description="standard deviation of the noise added, in that of the noise"
