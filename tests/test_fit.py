@@ -40,6 +40,7 @@ from nt2c.simulation.bank import procedural_bank
 from nt2c.simulation.micrograph import simulate
 from nt2c.simulation.settings import ImagingSettings, SimulationSettings, SpecimenSettings
 from nt2c.training.digest import digest
+from nt2c.training.settings import RecorruptedSettings
 
 PIXEL_A = 4.0
 TINY_FIELDS = """
@@ -85,6 +86,10 @@ bf16 = false
 clean_fields = 2
 band_a = [12.0, 100.0]
 {TINY_FIELDS}
+[recorrupted]
+weight = 0.3
+batch = 2
+
 [optimizer]
 steps = 4
 warmup_steps = 1
@@ -288,6 +293,48 @@ def test_structure_is_learned_with_a_warning(
     assert watch.reused == ["windows", "noise"]
     given = load_model(tmp_path / "out" / "model.safetensors").metadata["given"]
     assert list(given["species"]) == ["ball.mrc"]
+
+
+def test_the_micrographs_are_trained_on_too(
+    done: tuple[Path, Silent], data: Path, recipe: Path, tmp_path: Path
+) -> None:
+    given = load_model(done[0] / "model.safetensors").metadata["given"]
+    assert given["real"]["noise"] == "coloured"
+    windows = split_windows(done[0] / "windows").learn
+    assert given["real"]["noise_sd"] == pytest.approx(float(windows.std()), abs=1e-5)
+    shutil.copytree(done[0], tmp_path / "out")
+    watch = Silent()
+    off = RecorruptedSettings(weight=0.0, batch=2)
+    fit(job(data, tmp_path / "out", recipe, recorrupted=off), watch)
+    assert watch.reused == ["windows", "contrast", "noise"]
+    plain = load_model(tmp_path / "out" / "model.safetensors")
+    assert "real" not in plain.metadata["given"]
+    assert not any("micrographs themselves" in text for text in watch.warnings)
+
+
+def test_micrographs_that_cannot_be_trained_on_are_left_to_the_rest(
+    done: tuple[Path, Silent], data: Path, recipe: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(done[0], tmp_path / "small")
+    watch = Silent()
+    chosen = read_settings(recipe, FitRecipe)
+    large = {"pairs": chosen.pairs.model_copy(update={"crop_px": 208})}
+    large["simulation"] = chosen.simulation.model_copy(update={"shape": (208, 208)})
+    fit(job(data, tmp_path / "small", recipe, **large), watch)
+    assert any("as large as a training crop of 208 pixels" in text for text in watch.warnings)
+
+    tails = tmp_path / "tails"
+    for path in data.iterdir():
+        with open_micrograph(path) as micrograph:
+            image = micrograph.read()
+        random = np.random.default_rng(1)
+        tailed = (image - image.mean()) * np.exp(0.5 * random.standard_normal(image.shape))
+        write_micrograph(tails / path.name, tailed.astype(np.float32), PIXEL_A)
+    watch = Silent()
+    record = fit(job(tails, tmp_path / "out", recipe), watch).record
+    assert any("noise is not Gaussian (excess kurtosis " in text for text in watch.warnings)
+    assert record["stages"]["training"]["warnings"] == watch.warnings[-1:]
+    assert "real" not in load_model(tmp_path / "out" / "model.safetensors").metadata["given"]
 
 
 def test_run_denoises_measures_and_writes_a_page(

@@ -84,7 +84,7 @@ def train_final(job: FitJob, earlier: Earlier, folder: Path, watch: Watch) -> Ma
     split = split_windows(earlier.windows)
     settings = job.recipe.denoiser(job.coarse.network.settings, job.coarse.pixel_size_a)
     source = _source(job, earlier)
-    real, without = _real_crops(job, earlier, split.learn)
+    real, without = _real_crops(job, earlier.windows, split.learn)
     model = train_denoiser(
         settings,
         folder,
@@ -108,7 +108,7 @@ def train_final(job: FitJob, earlier: Earlier, folder: Path, watch: Watch) -> Ma
     }
 
 
-def _real_crops(job: FitJob, earlier: Earlier, windows: Tensor) -> tuple[RealCrops | None, str]:
+def _real_crops(job: FitJob, folder: Path, windows: Tensor) -> tuple[RealCrops | None, str]:
     """Crops of the micrographs themselves to train on too; or why there are none, where asked."""
     recipe = job.recipe
     if not recipe.recorrupted.weight:
@@ -120,9 +120,9 @@ def _real_crops(job: FitJob, earlier: Earlier, windows: Tensor) -> tuple[RealCro
         )
     try:
         crops = RealCrops(
-            prepared_micrographs(earlier.windows),
+            prepared_micrographs(folder),
             ColouredNoise.fit(windows),
-            _contrast(earlier).gain,
+            round(float(windows.double().std()), 6),  # its last bits depend on the threads
             recipe.pairs.crop_px,
             recipe.recorrupted,
             recipe.seed,
@@ -131,11 +131,6 @@ def _real_crops(job: FitJob, earlier: Earlier, windows: Tensor) -> tuple[RealCro
     except InputError as error:
         return None, _WITHOUT.format(error)
     return crops, ""
-
-
-def _contrast(earlier: Earlier) -> Contrast:
-    stored = json.loads((earlier.contrast / CONTRAST).read_text(encoding="utf-8"))
-    return Contrast.from_record(stored)
 
 
 def prepared_micrographs(windows: Path) -> list[Tensor]:
@@ -159,11 +154,12 @@ def _species(job: FitJob) -> list[Species]:
 
 def _source(job: FitJob, earlier: Earlier) -> TransferSource:
     recipe = job.recipe
+    stored = json.loads((earlier.contrast / CONTRAST).read_text(encoding="utf-8"))
     return TransferSource(
         _simulation(job),
         recipe.pairs,
         recipe.transfer,
-        _contrast(earlier),
+        Contrast.from_record(stored),
         load_sampler(earlier.noise / SAMPLER),
         recipe.seed,
         training_device(job.device),

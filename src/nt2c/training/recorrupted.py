@@ -14,13 +14,14 @@ from torch import Tensor
 from nt2c.core.errors import InputError
 from nt2c.core.random import stream
 from nt2c.noise.features import moments, skewness_and_kurtosis
-from nt2c.noise.samplers import NoiseSampler
+from nt2c.noise.samplers import NoiseSampler, standardised
 from nt2c.training.digest import digest
 from nt2c.training.pairs import Pairs, crop, turned
 from nt2c.training.settings import RecorruptedSettings
 
 _LARGEST_KURTOSIS = 0.3
 """Windows of Gaussian noise have up to 0.05 by chance, those of noise with tails above 1."""
+_FARTHEST = 5.0  # standard deviations: a few hot pixels are no tails
 
 
 def not_gaussian(windows: Tensor) -> float | None:
@@ -28,7 +29,8 @@ def not_gaussian(windows: Tensor) -> float | None:
 
     Noise that is added and subtracted is independent only if it is Gaussian.
     """
-    kurtosis = float(skewness_and_kurtosis(moments(windows.double()).mean(0))[1])
+    values = standardised(windows).clamp(-_FARTHEST, _FARTHEST)
+    kurtosis = float(skewness_and_kurtosis(moments(values).mean(0))[1])
     return kurtosis if abs(kurtosis) > _LARGEST_KURTOSIS else None
 
 
@@ -67,8 +69,8 @@ class RealCrops:
         Images (y, x) in units of the noise, of any sizes.
     noise : NoiseSampler
         Gaussian, with the spectrum of theirs.
-    gain : float
-        Standard deviation of the noise of the micrographs.
+    noise_sd : float
+        Standard deviation of that noise: more than they have takes signal for noise.
     crop_px : int
         Side of the crops.
     settings : RecorruptedSettings
@@ -88,7 +90,7 @@ class RealCrops:
         self,
         micrographs: Sequence[Tensor],
         noise: NoiseSampler,
-        gain: float,
+        noise_sd: float,
         crop_px: int,
         settings: RecorruptedSettings,
         seed: int,
@@ -98,7 +100,7 @@ class RealCrops:
         if not self._micrographs:
             raise InputError(f"no micrograph is as large as a training crop of {crop_px} pixels")
         self._noise = noise
-        self._gain = gain
+        self._noise_sd = noise_sd
         self._crop_px = crop_px
         self._settings = settings
         self._seed = seed
@@ -107,14 +109,14 @@ class RealCrops:
     @property
     def target_noise(self) -> float:
         """Variance of the noise in the second copies."""
-        return self._gain**2 * (1 + 1 / self._settings.strength**2)
+        return self._noise_sd**2 * (1 + 1 / self._settings.strength**2)
 
     def batch(self, step: int) -> RealBatch:
         """Return the crops of a step."""
         count, side = self._settings.batch, self._crop_px
         draws = torch.rand(count, 5, generator=stream(self._seed, "real crops", step)).tolist()
         generator = stream(self._seed, "recorruption", step, self._device)
-        noise = self._gain * self._noise.sample((count, side, side), generator)
+        noise = self._noise_sd * self._noise.sample((count, side, side), generator)
         pairs, power = [], []
         for own, (which, y, x, flip, turn) in zip(noise, draws, strict=True):
             micrograph = self._micrographs[int(which * len(self._micrographs))]
@@ -122,15 +124,14 @@ class RealCrops:
             both = recorrupt(image, own, self._settings.strength)
             # Noise need not be the same in all directions: crops are turned together with it.
             pairs.append(turned(torch.stack([both.noisy, both.clean]), flip, turn))
-            power.append((image.var() - self._gain**2).clamp(min=0))
+            power.append((image.var() - self._noise_sd**2).clamp(min=0))
         noisy, other = torch.stack(pairs, 1)[:, :, None]
         return RealBatch(Pairs(noisy, other), torch.stack(power))
 
     def describe(self) -> Mapping[str, Any]:
-        """Everything that the crops are made of beyond the recipe."""
-        tensors, metadata = self._noise.to_tensors()
+        """What the crops are made of beyond the recipe, but for the noise's last bits."""
         return {
             "micrographs": digest(self._micrographs),
-            "noise": {"kind": metadata["kind"], "digest": digest(tensors.values())},
-            "gain": self._gain,
+            "noise": self._noise.kind,
+            "noise_sd": self._noise_sd,
         }
