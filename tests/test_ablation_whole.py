@@ -5,12 +5,15 @@ from typing import Any
 from benchmarks.ablation.whole import text_of
 
 
-def record(name: str, before: float, after: float, left: float | None) -> dict[str, Any]:
+def record(
+    name: str, before: float, after: float, left: float | None, weight: float = 0.3
+) -> dict[str, Any]:
     score = "fraction" if left is None else "correlation"
     more = {} if left is None else {"noise_ratio": left, "psnr_db": 27.0, "blobs_in_noise": 1,
                                     "blobs_with_particles": 40}  # fmt: skip
     return {
         "set": name, "recipe": "quick", "seed": 0, "commit": "abc",
+        "steps": 90, "recorrupted": weight,
         "seconds": {"noise": 60.0, "training": 540.0},
         "before": {score: before} | more, "after": {score: after} | more,
     }  # fmt: skip
@@ -18,9 +21,10 @@ def record(name: str, before: float, after: float, left: float | None) -> dict[s
 
 def test_bars_are_judged_and_sets_without_truth_have_no_noise() -> None:
     records = [record("ice", 0.4, 0.7, 0.06), record("empiar10146", 0.74, 0.75, None)]
-    text = text_of({one["set"]: one for one in records})
-    assert "| empiar10146 | 0.740 | 0.750 | – | – | – | – | – | 10 |" in text
-    assert "| ice | 0.400 | 0.700 | 27.00 | 27.00 | 6.0 % | 6.0 % | 1 of 40 | 10 |" in text
+    text = text_of([record("ice", 0.4, 0.6, 0.06, weight=0.0), *records])
+    assert "Recipe `quick`, 90 steps, seed 0." in text
+    assert "| empiar10146 | 0.740 | 0.750 | – | – | – | – | – | – | 10 |" in text
+    assert "| ice | 0.400 | 0.700 | 0.600 | 27.00 | 27.00 | 6.0 % | 6.0 % | 1 of 40 | 10 |" in text
     assert "- empiar10146: fraction +0.010 (bar +0.02: **not met**)." in text
     assert (
         "- ice: correlation +0.300 (bar +0.02: met), noise alone 6.0 % (bar 5 %: **not met**)."
@@ -29,5 +33,5 @@ def test_bars_are_judged_and_sets_without_truth_have_no_noise() -> None:
 
 
 def test_exactly_on_a_bar_is_met() -> None:
-    text = text_of({"ice": record("ice", 0.5, 0.52, 0.05)})
+    text = text_of([record("ice", 0.5, 0.52, 0.05)])
     assert text.count("**not met**") == 0

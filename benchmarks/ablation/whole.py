@@ -3,7 +3,8 @@
     python -m benchmarks.ablation.whole [--subjects NAME ...] [--recipe quick] [--page FILE]
 
 A fit goes on where it was stopped. Each adds a JSON line to results/fit.jsonl; the latest one of
-each data set counts in the table, which is put into docs/results.md.
+each data set counts in the table, which is put into docs/results.md. Beside it stands the latest
+one that was not trained on recorrupted crops, if there is one.
 """
 
 import argparse
@@ -48,10 +49,10 @@ def main() -> None:
         record = about(arguments.threads) | {"set": name} | judge(subject, folder)
         append_record(arguments.results, record)
         print(name, {when: record[when][headline(name)] for when in ("before", "after")})
-    records = {record["set"]: record for record in read_records(arguments.results)}
     with atomic_path(arguments.page) as temporary:
         page = arguments.page.read_text(encoding="utf-8")
-        temporary.write_text(filled(page, "fits", text_of(records)), encoding="utf-8")
+        text = text_of(read_records(arguments.results))
+        temporary.write_text(filled(page, "fits", text), encoding="utf-8")
 
 
 def judge(subject: Subject, folder: Path) -> Record:
@@ -66,34 +67,39 @@ def judge(subject: Subject, folder: Path) -> Record:
     return {
         "recipe": fit["recipe"]["name"],
         "seed": fit["recipe"]["seed"],
+        "steps": fit["recipe"]["optimizer"]["steps"],
+        "recorrupted": fit["recipe"]["recorrupted"]["weight"],
         "verdicts": {name: stage["verdict"] for name, stage in stages},
         "seconds": {name: stage["seconds"] for name, stage in stages},
         **scores,
     }
 
 
-def text_of(records: dict[str, Record]) -> str:
+def text_of(records: list[Record]) -> str:
     """The table, and whether the bars that were set beforehand are met."""
-    found = [records[name] for name in NAMES if name in records]
-    recipes = sorted({f"`{record['recipe']}`, seed {record['seed']}" for record in found})
+    latest = {record["set"]: record for record in records}
+    without = {record["set"]: record for record in records if not record["recorrupted"]}
+    found = [latest[name] for name in NAMES if name in latest]
+    recipes = sorted({f"`{r['recipe']}`, {r['steps']} steps, seed {r['seed']}" for r in found})
     commits = sorted({record["commit"] for record in found})
-    head = ["set", "score before", "after", "PSNR in dB, before", "after",
+    head = ["set", "score before", "after", "not on the micrographs", "PSNR in dB, before", "after",
             "noise alone, before", "after", "blobs in noise alone", "minutes"]  # fmt: skip
     lines = [
         f"Recipe {' and '.join(recipes)}. Commits "
         f"{', '.join(f'`{commit}`' for commit in commits)}.",
-        markdown(head, [row(record) for record in found]),
+        markdown(head, [row(record, without.get(record["set"])) for record in found]),
         "\n".join(f"- {verdict(record)}" for record in found),
     ]
     return "\n\n".join(lines)
 
 
-def row(record: Record) -> list[str]:
+def row(record: Record, without: Record | None) -> list[str]:
     before, after = record["before"], record["after"]
     score = headline(record["set"])
+    plain = without["after"][score] if without else None
     return [
         record["set"],
-        *(f"{one[score]:.3f}" for one in (before, after)),
+        *(shown(value, "{:.3f}") for value in (before[score], after[score], plain)),
         *(shown(one.get("psnr_db"), "{:.2f}") for one in (before, after)),
         *(shown(one.get("noise_ratio"), "{:.1%}") for one in (before, after)),
         shown(after.get("blobs_in_noise"), f"{{}} of {after.get('blobs_with_particles')}"),
