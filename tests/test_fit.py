@@ -334,6 +334,7 @@ def test_micrographs_that_cannot_be_trained_on_are_left_to_the_rest(
     record = fit(job(tails, tmp_path / "out", recipe), watch).record
     assert any("noise is not Gaussian (excess kurtosis " in text for text in watch.warnings)
     assert record["stages"]["training"]["warnings"] == watch.warnings[-1:]
+    assert not record["stages"]["training"]["on_micrographs"]
     assert "real" not in load_model(tmp_path / "out" / "model.safetensors").metadata["given"]
 
 
@@ -366,6 +367,7 @@ def test_run_denoises_measures_and_writes_a_page(
     assert "of the noise in empty windows, the one that it started from" in html
     for title in ("Training", "Noise", "Where the noise was taken", "noise windows"):
         assert title in html
+    assert "learned from: random assemblies, your micrographs" in html
     for text in ("two-sample classifier", "Recovered signal", "field_1.mrc", "seed 0"):
         assert text in html
 

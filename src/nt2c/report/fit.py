@@ -123,11 +123,13 @@ def fit_details(record: Record) -> Sequence[str]:
     """How the model was made, one line each."""
     structures = [Path(path).name for path in record["structures"]]
     recipe = record["recipe"]
+    own = record["stages"][TRAINING].get("on_micrographs")
+    learned = [", ".join(structures) or "random assemblies", *(["your micrographs"] if own else [])]
     return [
         f"fit with nt2c {record['version']}: {plural(len(record['inputs']), 'micrograph')}, "
         f"recipe {recipe['name']}, seed {recipe['seed']}, noise {recipe['noise']}",
         f"coarse model {record['coarse']['name']} ({record['coarse']['fingerprint']})",
-        f"particles learned: {', '.join(structures) or 'random assemblies'}",
+        f"learned from: {', '.join(learned)}",
         "everything in numbers: fit.json, evaluation.json",
     ]
 
