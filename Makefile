@@ -60,13 +60,13 @@ $(TOPAZ):
 
 # Needs the data beside the repository; what is recorded is not done again, but for speed. Topaz
 # takes minutes for a large micrograph: it runs on those with two threads only.
-MICROGRAPHS := ../shared/data/empiar10146/micrographs
 MADE := benchmarks/outputs
-FITTED := empiar10146=$(MADE)/fitted/model.safetensors
+FITS := empiar10146 sim_thirdparty ice modulated
+FITTED := $(foreach name,$(FITS),$(name)=$(MADE)/ablation/fits/$(name)-quick/model.safetensors)
 SECOND := noise2noise:empiar10146=$(MADE)/noise2noise/fold0.safetensors,$(MADE)/noise2noise/fold1.safetensors
 ALL := --topaz $(TOPAZ) --fitted $(FITTED) --reference-model $(SECOND)
 benchmarks: $(BENCHMARKS_STAMP) $(TOPAZ)
-	$(BIN)/nt2c fit $(MICROGRAPHS) --recipe quick -o $(MADE)/fitted
+	$(BIN)/python -m benchmarks.ablation.whole --subjects $(FITS)
 	test -f $(MADE)/noise2noise/fold1.safetensors || $(BIN)/python -m benchmarks.noise2noise
 	$(BIN)/python -m benchmarks.quality $(ALL)
 	$(BIN)/python -m benchmarks.picking $(ALL)
@@ -77,7 +77,7 @@ benchmarks: $(BENCHMARKS_STAMP) $(TOPAZ)
 	$(MAKE) benchmarks-report
 
 benchmarks-fresh:
-	rm -rf $(foreach name,images crops fitted noise2noise,$(MADE)/$(name))
+	rm -rf $(foreach name,images crops ablation/fits noise2noise,$(MADE)/$(name))
 	rm -f $(foreach name,quality picking speed,benchmarks/results/$(name).jsonl)
 	$(MAKE) benchmarks
 

@@ -299,7 +299,7 @@ def test_the_micrographs_are_trained_on_too(
     done: tuple[Path, Silent], data: Path, recipe: Path, tmp_path: Path
 ) -> None:
     given = load_model(done[0] / "model.safetensors").metadata["given"]
-    assert given["real"]["noise"] == "coloured"
+    assert given["real"]["noise"]["kind"] == "coloured"
     windows = split_windows(done[0] / "windows").learn
     assert given["real"]["noise_sd"] == pytest.approx(float(windows.std()), abs=1e-5)
     shutil.copytree(done[0], tmp_path / "out")

@@ -84,8 +84,8 @@ def test_loss_adds_the_recorrupted_error_with_its_weight() -> None:
     both = DenoisingTask(recipe, CPU, real=crops).loss(network, 3)
     plain = DenoisingTask(recipe, CPU).loss(network, 3)
     real = crops.batch(3)
-    error = (network(real.pairs.noisy) - real.pairs.clean).square().mean((1, 2, 3)) - 5
-    extra = (error / (real.power + recipe.pairs.loss_floor)).mean()
+    error = (network(real.noisy) - real.clean).square().mean() - 5
+    extra = error / (crops.signal_power + recipe.pairs.loss_floor)
     torch.testing.assert_close(both, plain + 0.5 * extra)
 
 
@@ -100,18 +100,19 @@ def test_recorrupted_error_is_that_against_the_truth() -> None:
     crops = RealCrops(
         images, WhiteNoise(), gain, 128, RecorruptedSettings(batch=64, strength=0.7), 5, CPU
     )
-    batch = crops.batch(0)
-    found = (0.5 * batch.pairs.noisy - batch.pairs.clean).square().mean() - crops.target_noise
+    pairs = crops.batch(0)
+    found = (0.5 * pairs.noisy - pairs.clean).square().mean() - crops.target_noise
     noise_left = 0.25 * gain**2 * (1 + 0.7**2)
     assert float(found) == pytest.approx(0.25 * clean_power + noise_left, abs=0.05)
-    assert float(batch.power.mean()) == pytest.approx(clean_power, abs=0.05)
+    assert crops.signal_power == pytest.approx(clean_power, abs=0.05)
+    assert real_crops(RecorruptedSettings(), gain=2.0).signal_power == 0  # noise alone, and less
 
 
 def test_real_crops_repeat_and_differ_between_steps() -> None:
     def crops() -> RealCrops:
         return real_crops(RecorruptedSettings(batch=3))
 
-    first, again, next_ = (c.pairs for c in (crops().batch(7), crops().batch(7), crops().batch(8)))
+    first, again, next_ = crops().batch(7), crops().batch(7), crops().batch(8)
     assert torch.equal(first.noisy, again.noisy)
     assert torch.equal(first.clean, again.clean)
     assert not torch.equal(first.noisy, next_.noisy)
@@ -136,7 +137,7 @@ def test_noise_is_turned_with_the_crop_it_is_added_to() -> None:
 
     striped = torch.randn(1, 90, generator=stream(4, "striped")).expand(80, 90)
     crops = RealCrops([striped], Stripes(), 1.0, 32, RecorruptedSettings(batch=32), 5, CPU)
-    pairs = crops.batch(0).pairs
+    pairs = crops.batch(0)
     along_y = [bool((one == one[:, :1]).all()) for one in pairs.noisy]
     along_x = [bool((one == one[..., :1]).all()) for one in pairs.noisy]
     assert all(y != x for y, x in zip(along_y, along_x, strict=True))
@@ -161,7 +162,7 @@ def _holds(image: Tensor, crop: Tensor) -> bool:
 
 
 def test_micrographs_smaller_than_a_crop_are_refused() -> None:
-    with pytest.raises(InputError, match="as large as a training crop of 32"):
+    with pytest.raises(InputError, match=r"as large as a training crop of 32 .* pairs\.crop_px"):
         real_crops(RecorruptedSettings(), [torch.zeros(20, 99)])
 
 

@@ -59,7 +59,8 @@ def fit(job: FitJob, watch: Watch) -> FitResult:
         No micrograph can be used, too few particle-free windows are found, or a file of a
         structure or a mask is no such thing.
     SettingsError
-        The folder holds files of others, or the device is not there.
+        The folder holds files of others, the device is not there, or a batch cannot be shared by
+        the processes.
     """
     if job.structures:
         watch.warn(
@@ -67,6 +68,9 @@ def fit(job: FitJob, watch: Watch) -> FitResult:
             "(reference bias): do not pick on its output alone"
         )
     progress = _Progress(watch, join(job.device))
+    progress.team.check_batch("pairs.batch", job.recipe.pairs.batch)
+    if job.recipe.recorrupted.weight:
+        progress.team.check_batch("recorrupted.batch", job.recipe.recorrupted.batch)
     final = job
     if job.recipe.first_steps:
         folder, recipe = job.folder / FIRST, job.recipe.first_round()

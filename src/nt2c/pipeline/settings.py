@@ -82,13 +82,14 @@ class FitRecipe(Settings):
     def first_round(self) -> Self:
         """Recipe of the first round: the coarse model trained on in coloured noise, for a while.
 
-        Its windows may be too quiet, and what they lack would count as signal of the micrographs.
+        Not on the micrographs: its windows may be too quiet, and what they lack of the noise would
+        count as signal.
         """
         update = {
             "noise": "coloured",
             "network": None,
             "first_steps": 0,
-            "recorrupted": self.recorrupted.model_copy(update={"weight": 0.0}),
+            "recorrupted": RecorruptedSettings(),
             "optimizer": self.optimizer.model_copy(update={"steps": self.first_steps}),
         }
         return self.model_copy(update=update)

@@ -28,12 +28,13 @@ from nt2c.training.denoiser import train_denoiser, training_device
 from nt2c.training.loop import LOG
 from nt2c.training.processes import join
 from nt2c.training.recorrupted import RealCrops, not_gaussian
-from nt2c.training.sampler_files import load_sampler
+from nt2c.training.sampler_files import load_sampler, write_sampler
 from nt2c.training.transfer import TransferSource, measure_contrast
 
 CONTRAST = "contrast.json"
 MODEL = "model.safetensors"
 EXAMPLES = "examples.npy"
+OWN_NOISE = "own_noise.safetensors"
 _EXAMPLE_COUNT = 8
 _WITHOUT = "trained on simulated particles alone, and not on the micrographs themselves too: {}"
 
@@ -84,7 +85,7 @@ def train_final(job: FitJob, earlier: Earlier, folder: Path, watch: Watch) -> Ma
     split = split_windows(earlier.windows)
     settings = job.recipe.denoiser(job.coarse.network.settings, job.coarse.pixel_size_a)
     source = _source(job, earlier)
-    real, without = _real_crops(job, earlier.windows, split.learn)
+    real, without = _real_crops(job, earlier.windows, split.learn, folder)
     model = train_denoiser(
         settings,
         folder,
@@ -109,20 +110,33 @@ def train_final(job: FitJob, earlier: Earlier, folder: Path, watch: Watch) -> Ma
     }
 
 
-def _real_crops(job: FitJob, folder: Path, windows: Tensor) -> tuple[RealCrops | None, str]:
-    """Crops of the micrographs themselves to train on too; or why there are none, where asked."""
-    recipe = job.recipe
+def _real_crops(
+    job: FitJob, micrographs: Path, windows: Tensor, folder: Path
+) -> tuple[RealCrops | None, str]:
+    """Crops of the micrographs themselves to train on too; or why there are none, where asked.
+
+    The noise that is added to them is kept in `folder`: fitted again elsewhere it would differ in
+    its last bits, and a run that goes on must be the same.
+    """
+    recipe, path = job.recipe, folder / OWN_NOISE
     if not recipe.recorrupted.weight:
         return None, ""
     kurtosis = not_gaussian(windows)
     if kurtosis is not None:
         return None, _WITHOUT.format(
-            f"their noise is not Gaussian (excess kurtosis {kurtosis:.1f})"
+            f"their noise is not Gaussian (excess kurtosis {kurtosis:.1f}), and would be taken for "
+            "signal"
         )
+
+    def keep_noise() -> None:
+        if not path.exists():
+            write_sampler(path, ColouredNoise.fit(windows))
+
+    join(job.device).lead(keep_noise)
     try:
         crops = RealCrops(
-            prepared_micrographs(folder),
-            ColouredNoise.fit(windows),
+            prepared_micrographs(micrographs),
+            load_sampler(path),
             round(float(windows.double().std()), 6),  # its last bits depend on the threads
             recipe.pairs.crop_px,
             recipe.recorrupted,

@@ -60,6 +60,7 @@ class DenoisingTask:
         )
         self._picture = picture
         self._real = real
+        self._real_power = real.signal_power if real else 0.0
         self._team = team
         self._windows = None if windows is None else windows.to(device)
         self._stride = 2 ** len(recipe.network.widths)
@@ -69,28 +70,23 @@ class DenoisingTask:
         """Mean over the crops of squared error / (power of the signal + floor).
 
         Faint crops count as much as strong ones, and empty ones most. That of recorrupted real
-        crops, less what the noise of their targets adds, is the same measure, and is added with its
-        weight.
+        crops, less what the noise of their targets adds, is the same measure, but with one power
+        for all; it is added with its weight, and may be below 0 by chance.
         """
         pairs = self._source.batch(step, self._team)
+        floor = self._recipe.pairs.loss_floor
         power = pairs.clean.square().mean((-3, -2, -1))
         if self._real is None:
             output = network(pairs.noisy.contiguous(memory_format=torch.channels_last))
-            return self._relative(squared_error(output, pairs.clean), power)
+            return (squared_error(output, pairs.clean) / (power + floor)).mean()
         whole = self._real.batch(step)
-        noisy, other, real_power = map(
-            self._team.share, (whole.pairs.noisy, whole.pairs.clean, whole.power)
-        )
+        noisy, other = self._team.share(whole.noisy), self._team.share(whole.clean)
         both = torch.cat([pairs.noisy, noisy])
         output = network(both.contiguous(memory_format=torch.channels_last))
-        own, real = output.split([len(pairs.noisy), len(noisy)])
-        error = squared_error(real, other) - self._real.target_noise
-        return self._relative(
-            squared_error(own, pairs.clean), power
-        ) + self._recipe.recorrupted.weight * self._relative(error, real_power)
-
-    def _relative(self, error: Tensor, power: Tensor) -> Tensor:
-        return (error / (power + self._recipe.pairs.loss_floor)).mean()
+        simulated, real = output.split([len(pairs.noisy), len(noisy)])
+        own = (squared_error(simulated, pairs.clean) / (power + floor)).mean()
+        error = squared_error(real, other).mean() - self._real.target_noise
+        return own + self._recipe.recorrupted.weight * error / (self._real_power + floor)
 
     def validate(self, network: nn.Module, step: int) -> Mapping[str, float]:
         """Mean squared correlation with the target on held-out fields, and the mean variance that
