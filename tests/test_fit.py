@@ -40,6 +40,7 @@ from nt2c.simulation.bank import procedural_bank
 from nt2c.simulation.micrograph import simulate
 from nt2c.simulation.settings import ImagingSettings, SimulationSettings, SpecimenSettings
 from nt2c.training.digest import digest
+from nt2c.training.processes import Team
 from nt2c.training.settings import RecorruptedSettings
 
 PIXEL_A = 4.0
@@ -249,6 +250,27 @@ def test_a_first_round_gives_the_model_that_finds_the_windows(
     watch = Silent()
     fit(own, watch)
     assert watch.reused == list(record["stages"])
+
+
+def test_a_batch_that_processes_cannot_share_is_refused_at_once(
+    data: Path, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nt2c.pipeline.fit.join", lambda device: Team(1, 4))
+    chosen = read_settings(recipe, FitRecipe)
+    four = chosen.pairs.model_copy(update={"batch": 4})
+    for own, named in (({}, "pairs.batch"), ({"pairs": four}, "recorrupted.batch")):
+        with pytest.raises(SettingsError, match=f"{named}.* cannot be shared"):
+            fit(job(data, tmp_path / "out", recipe, **own), Silent())
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_first_round_knows_nothing_of_how_the_micrographs_are_trained_on() -> None:
+    chosen = read_fit_recipe("quick")
+    other = chosen.model_copy(
+        update={"recorrupted": RecorruptedSettings(weight=0.1, strength=0.7, batch=8)}
+    )
+    assert chosen.first_round().recorrupted.weight == 0
+    assert chosen.first_round() == other.first_round()
 
 
 def test_a_change_redoes_only_what_depends_on_it(

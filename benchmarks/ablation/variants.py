@@ -57,7 +57,7 @@ _NOISE = {
 
 
 def recipe_of(variant: Variant, budget: Budget, seed: int) -> FitRecipe:
-    """Recipe of a variant: most differ in nothing but the noise."""
+    """Recipe of a variant: those that transfer noise differ in nothing but the noise."""
     own = read_fit_recipe(budget.recipe)
     recipe = read_fit_recipe("paper") if variant == "paper" else own
     factor = budget.paper_factor if variant == "paper" else 1

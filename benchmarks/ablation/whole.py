@@ -4,11 +4,12 @@
 
 A fit goes on where it was stopped. Each adds a JSON line to results/fit.jsonl; the latest one of
 each data set counts in the table, which is put into docs/results.md. Beside it stands the latest
-one that was not trained on recorrupted crops, if there is one.
+one of that recipe and seed that was not trained on crops of the micrographs, if there is one.
 """
 
 import argparse
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def judge(subject: Subject, folder: Path) -> Record:
         "recipe": fit["recipe"]["name"],
         "seed": fit["recipe"]["seed"],
         "steps": fit["recipe"]["optimizer"]["steps"],
-        "recorrupted": fit["recipe"]["recorrupted"]["weight"],
+        "on_micrographs": "real" in models["after"].metadata["given"],
         "verdicts": {name: stage["verdict"] for name, stage in stages},
         "seconds": {name: stage["seconds"] for name, stage in stages},
         **scores,
@@ -78,28 +79,40 @@ def judge(subject: Subject, folder: Path) -> Record:
 def text_of(records: list[Record]) -> str:
     """The table, and whether the bars that were set beforehand are met."""
     latest = {record["set"]: record for record in records}
-    without = {record["set"]: record for record in records if not record["recorrupted"]}
     found = [latest[name] for name in NAMES if name in latest]
-    recipes = sorted({f"`{r['recipe']}`, {r['steps']} steps, seed {r['seed']}" for r in found})
+    without = {
+        r["set"]: r for r in records if not r["on_micrographs"] and alike(r, latest[r["set"]])
+    }
     commits = sorted({record["commit"] for record in found})
     head = ["set", "score before", "after", "not on the micrographs", "PSNR in dB, before", "after",
             "noise alone, before", "after", "blobs in noise alone", "minutes"]  # fmt: skip
     lines = [
-        f"Recipe {' and '.join(recipes)}. Commits "
-        f"{', '.join(f'`{commit}`' for commit in commits)}.",
+        f"Recipe {recipes(found)}. Commits {', '.join(f'`{commit}`' for commit in commits)}."
+        + (f" Not on the micrographs: {recipes(without.values())}." if without else ""),
         markdown(head, [row(record, without.get(record["set"])) for record in found]),
         "\n".join(f"- {verdict(record)}" for record in found),
     ]
     return "\n\n".join(lines)
 
 
+def alike(record: Record, other: Record) -> bool:
+    return (record["recipe"], record["seed"]) == (other["recipe"], other["seed"])
+
+
+def recipes(records: Iterable[Record]) -> str:
+    told = {f"`{r['recipe']}`, {r['steps']} steps, seed {r['seed']}" for r in records}
+    return " and ".join(sorted(told))
+
+
 def row(record: Record, without: Record | None) -> list[str]:
     before, after = record["before"], record["after"]
     score = headline(record["set"])
-    plain = without["after"][score] if without else None
+    plain = without["after"][score] if without and record["on_micrographs"] else None
     return [
         record["set"],
-        *(shown(value, "{:.3f}") for value in (before[score], after[score], plain)),
+        f"{before[score]:.3f}",
+        f"{after[score]:.3f}" + ("" if record["on_micrographs"] else " (left out)"),
+        shown(plain, "{:.3f}"),
         *(shown(one.get("psnr_db"), "{:.2f}") for one in (before, after)),
         *(shown(one.get("noise_ratio"), "{:.1%}") for one in (before, after)),
         shown(after.get("blobs_in_noise"), f"{{}} of {after.get('blobs_with_particles')}"),

@@ -82,7 +82,8 @@ def fit(
     """Make a model from your own micrographs: their noise is learned and transferred.
 
     Finds particle-free windows, learns their noise, measures the contrast of the particles, and
-    trains a denoiser on simulated particles of that contrast in that noise: DIR/model.safetensors.
+    trains a denoiser on simulated particles of that contrast in that noise, and on the micrographs
+    themselves: DIR/model.safetensors.
     No movies, halves or truth are needed. The same command again does only what is missing, and
     goes on where it was stopped. Started by torchrun, several processes train together.
     """

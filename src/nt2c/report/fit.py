@@ -192,7 +192,8 @@ def _synthesized(folder: Path, learned: Learned) -> Section:
     return Section(
         "A real micrograph and a synthesized one",
         "Both at the same grey scale. The model was trained on micrographs such as the second, of "
-        "which it knows the truth. Their particles need not look alike; contrast and noise should.",
+        "which it knows the truth; of your micrographs it does not. Their particles need not look "
+        "alike; contrast and noise should.",
         [
             (
                 "their middles at one grey scale",
