@@ -1,5 +1,6 @@
 """Training on real micrographs and from given weights: unbiased, honoured, repeatable."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from nt2c.training.denoiser import DenoisingTask, left_in_windows, train_denoise
 from nt2c.training.digest import digest
 from nt2c.training.loop import LOG
 from nt2c.training.pairs import Pairs
-from nt2c.training.recorrupted import RealCrops, not_gaussian, recorrupt
+from nt2c.training.recorrupted import RealCrops, recorrupt, unlike_one_noise
 from nt2c.training.settings import Recipe, RecorruptedSettings
 
 from .test_training import CPU, tiny_recipe
@@ -145,14 +146,26 @@ def test_noise_is_turned_with_the_crop_it_is_added_to() -> None:
 
 
 def test_noise_with_tails_is_told_from_gaussian_noise() -> None:
+    groups = torch.arange(50) // 10
     gaussian = torch.randn(50, 24, 24, generator=stream(4, "windows"))
     strength = torch.exp(0.4 * torch.randn(50, 24, 24, generator=stream(4, "strength")))
-    assert not_gaussian(3 * gaussian + 1) is None
-    tails = not_gaussian(gaussian * strength)  # 3 exp(4 0.4^2) - 3 = 2.7, less what is cut
-    assert tails is not None
-    assert 1.5 < tails < 2.7
+    assert unlike_one_noise(3 * gaussian + 1, groups) == ""
+    # 3 exp(4 0.4^2) - 3 = 2.7, less what is cut
+    assert re.search(r"kurtosis (1\.[5-9]|2\.\d)", unlike_one_noise(gaussian * strength, groups))
     gaussian[3, 5, 5] = gaussian[20, 2, 9] = 12.0
-    assert not_gaussian(gaussian) is None  # two hot pixels
+    assert unlike_one_noise(gaussian, groups) == ""  # two hot pixels
+
+
+def test_noise_that_differs_between_micrographs_is_told() -> None:
+    groups = torch.arange(60) // 10
+    gaussian = torch.randn(60, 24, 24, generator=stream(4, "windows"))
+    power = torch.tensor([0.8, 0.9, 1.0, 1.0, 1.1, 1.2])  # standard deviation 0.14
+    uneven = gaussian * power[groups].sqrt()[:, None, None]
+    assert "differs in power from one to the other (by 1" in unlike_one_noise(uneven, groups)
+    apart = torch.arange(60)  # a window each, which says nothing
+    assert unlike_one_noise(uneven, apart) == unlike_one_noise(uneven, 0 * apart) == ""
+    mixed = uneven[torch.randperm(60, generator=stream(4, "order"))]  # the same within each
+    assert unlike_one_noise(mixed, groups) == ""
 
 
 def _holds(image: Tensor, crop: Tensor) -> bool:

@@ -19,7 +19,7 @@ from nt2c.noise.samplers import ColouredNoise
 from nt2c.noise.transfer import Contrast
 from nt2c.pipeline.job import FitJob, Watch
 from nt2c.pipeline.judging import noise_left
-from nt2c.pipeline.learning import SAMPLER, split_windows
+from nt2c.pipeline.learning import SAMPLER, Split, split_windows
 from nt2c.pipeline.specimen import species_from_file
 from nt2c.pipeline.window_files import load_prepared, prepared_paths
 from nt2c.simulation.bank import Species
@@ -27,7 +27,7 @@ from nt2c.simulation.settings import SimulationSettings
 from nt2c.training.denoiser import train_denoiser, training_device
 from nt2c.training.loop import LOG
 from nt2c.training.processes import join
-from nt2c.training.recorrupted import RealCrops, not_gaussian
+from nt2c.training.recorrupted import RealCrops, unlike_one_noise
 from nt2c.training.sampler_files import load_sampler, write_sampler
 from nt2c.training.transfer import TransferSource, measure_contrast
 
@@ -85,7 +85,7 @@ def train_final(job: FitJob, earlier: Earlier, folder: Path, watch: Watch) -> Ma
     split = split_windows(earlier.windows)
     settings = job.recipe.denoiser(job.coarse.network.settings, job.coarse.pixel_size_a)
     source = _source(job, earlier)
-    real, without = _real_crops(job, earlier.windows, split.learn, folder)
+    real, without = _real_crops(job, earlier.windows, split, folder)
     model = train_denoiser(
         settings,
         folder,
@@ -111,22 +111,19 @@ def train_final(job: FitJob, earlier: Earlier, folder: Path, watch: Watch) -> Ma
 
 
 def _real_crops(
-    job: FitJob, micrographs: Path, windows: Tensor, folder: Path
+    job: FitJob, micrographs: Path, split: Split, folder: Path
 ) -> tuple[RealCrops | None, str]:
     """Crops of the micrographs themselves to train on too; or why there are none, where asked.
 
     The noise that is added to them is kept in `folder`: fitted again elsewhere it would differ in
     its last bits, and a run that goes on must be the same.
     """
-    recipe, path = job.recipe, folder / OWN_NOISE
+    recipe, path, windows = job.recipe, folder / OWN_NOISE, split.learn
     if not recipe.recorrupted.weight:
         return None, ""
-    kurtosis = not_gaussian(windows)
-    if kurtosis is not None:
-        return None, _WITHOUT.format(
-            f"their noise is not Gaussian (excess kurtosis {kurtosis:.1f}), and would be taken for "
-            "signal"
-        )
+    reason = unlike_one_noise(windows, split.learn_groups)
+    if reason:
+        return None, _WITHOUT.format(f"{reason}, and would be taken for signal")
 
     def keep_noise() -> None:
         if not path.exists():
