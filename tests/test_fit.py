@@ -148,9 +148,12 @@ def make_micrographs(
 
 
 @pytest.fixture(autouse=True, scope="module")
-def quick_classifier() -> Iterator[None]:
-    """The two-sample classifier takes longer than everything else, and has tests of its own."""
+def small_data() -> Iterator[None]:
+    """The two-sample classifier takes longer than everything else, and has tests of its own; and
+    two fields as small as these differ in the power of their noise.
+    """
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nt2c.training.recorrupted._LARGEST_SPREAD", 1.0)
         fair = Measure(0.5, 0.4, 0.6, 0.4, 0.6)
         patch.setattr("nt2c.noise.statistics.classifier_auc", lambda *_: fair)
         yield
