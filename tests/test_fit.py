@@ -21,7 +21,7 @@ import torch
 from nt2c.cli.app import main
 from nt2c.cli.fit import plan
 from nt2c.cli.watch import ConsoleWatch
-from nt2c.core.errors import SettingsError
+from nt2c.core.errors import InputError, SettingsError
 from nt2c.core.random import stream
 from nt2c.imaging.fourier import resize
 from nt2c.inference.denoiser import load_model
@@ -335,6 +335,18 @@ def test_the_micrographs_are_trained_on_too(
     plain = load_model(tmp_path / "out" / "model.safetensors")
     assert "real" not in plain.metadata["given"]
     assert not any("micrographs themselves" in text for text in watch.warnings)
+
+
+def test_noise_kept_with_a_stopped_training_is_not_given_up_when_damaged(
+    data: Path, recipe: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(KilledError):
+        fit(job(data, tmp_path, recipe), Silent("training", 2))
+    kept = tmp_path / "training" / "own_noise.safetensors"
+    kept.write_bytes(kept.read_bytes()[:100])
+    with pytest.raises(InputError, match=r"own_noise\.safetensors"):
+        fit(job(data, tmp_path, recipe), Silent())
+    assert not (tmp_path / "model.safetensors").exists()
 
 
 def test_micrographs_that_cannot_be_trained_on_are_left_to_the_rest(

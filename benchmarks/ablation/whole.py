@@ -80,9 +80,7 @@ def text_of(records: list[Record]) -> str:
     """The table, and whether the bars that were set beforehand are met."""
     latest = {record["set"]: record for record in records}
     found = [latest[name] for name in NAMES if name in latest]
-    without = {
-        r["set"]: r for r in records if not r["on_micrographs"] and alike(r, latest[r["set"]])
-    }
+    without = {r["set"]: r for r in records if stands_beside(r, latest[r["set"]])}
     commits = sorted({record["commit"] for record in found})
     head = ["set", "score before", "after", "not on the micrographs", "PSNR in dB, before", "after",
             "noise alone, before", "after", "blobs in noise alone", "minutes"]  # fmt: skip
@@ -95,8 +93,10 @@ def text_of(records: list[Record]) -> str:
     return "\n\n".join(lines)
 
 
-def alike(record: Record, other: Record) -> bool:
-    return (record["recipe"], record["seed"]) == (other["recipe"], other["seed"])
+def stands_beside(record: Record, latest: Record) -> bool:
+    """Whether two fits of a set differ in that the latest one alone was on the micrographs."""
+    alike = (record["recipe"], record["seed"]) == (latest["recipe"], latest["seed"])
+    return alike and latest["on_micrographs"] and not record["on_micrographs"]
 
 
 def recipes(records: Iterable[Record]) -> str:
@@ -107,7 +107,7 @@ def recipes(records: Iterable[Record]) -> str:
 def row(record: Record, without: Record | None) -> list[str]:
     before, after = record["before"], record["after"]
     score = headline(record["set"])
-    plain = without["after"][score] if without and record["on_micrographs"] else None
+    plain = without["after"][score] if without else None
     return [
         record["set"],
         f"{before[score]:.3f}",

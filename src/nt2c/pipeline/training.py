@@ -121,26 +121,28 @@ def _real_crops(
     recipe, path, windows = job.recipe, folder / OWN_NOISE, split.learn
     if not recipe.recorrupted.weight:
         return None, ""
-    reason = unlike_one_noise(windows, split.learn_groups)
+
+    def keep_noise() -> str:
+        reason = unlike_one_noise(windows, split.learn_groups)
+        if not reason and not path.exists():
+            write_sampler(path, ColouredNoise.fit(windows))
+        return reason
+
+    reason = join(job.device).lead(keep_noise)
     if reason:
         return None, _WITHOUT.format(f"{reason}, and would be taken for signal")
-
-    def keep_noise() -> None:
-        if not path.exists():
-            write_sampler(path, ColouredNoise.fit(windows))
-
-    join(job.device).lead(keep_noise)
+    images, noise = prepared_micrographs(micrographs), load_sampler(path)
     try:
         crops = RealCrops(
-            prepared_micrographs(micrographs),
-            load_sampler(path),
+            images,
+            noise,
             round(float(windows.double().std()), 6),  # its last bits depend on the threads
             recipe.pairs.crop_px,
             recipe.recorrupted,
             recipe.seed,
             training_device(job.device),
         )
-    except InputError as error:
+    except InputError as error:  # all are smaller than a crop
         return None, _WITHOUT.format(error)
     return crops, ""
 
