@@ -9,7 +9,6 @@ from nt2c.inference import network as module
 from nt2c.inference.device import (
     choose_device,
     free_memory_bytes,
-    has_fast_bf16,
     is_out_of_memory,
     resident_bytes,
     set_threads,
@@ -158,7 +157,6 @@ def test_absent_device_is_an_error_not_the_cpu():
 
 def test_this_machine():
     assert choose_device("cpu") == torch.device("cpu")
-    assert isinstance(has_fast_bf16(torch.device("cpu")), bool)
     assert 0 < free_memory_bytes(torch.device("cpu")) < 1 << 50
 
 

@@ -123,7 +123,11 @@ def test_validation_tells_noise_from_signal() -> None:
     assert 0 < passed["validation_correlation2"] < 1
 
 
-def test_only_the_network_runs_in_mixed_precision(tmp_path: Path) -> None:
+@pytest.mark.parametrize("fast", [True, False])
+def test_only_the_network_runs_in_mixed_precision_and_only_where_that_is_fast(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast: bool
+) -> None:
+    monkeypatch.setattr("nt2c.training.loop.has_fast_bf16", lambda device: fast)
     seen = []
 
     class Task:
@@ -137,7 +141,21 @@ def test_only_the_network_runs_in_mixed_precision(tmp_path: Path) -> None:
     network = UNet(UNetSettings(widths=(4, 4), blocks=(1, 1)))
     network.stem.register_forward_hook(lambda *call: seen.append(call[2].dtype))
     train(network, Task(), OptimizerSettings(steps=1, bf16=True), tmp_path, {}, device="cpu")
-    assert seen == [False, torch.bfloat16]
+    assert seen == [False, torch.bfloat16 if fast else torch.float32]
+
+
+def test_a_training_tells_its_precision_and_goes_on_in_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for fast, precision in ((False, "fp32"), (True, "bf16")):
+        monkeypatch.setattr("nt2c.training.loop.has_fast_bf16", lambda device, fast=fast: fast)
+        recipe = tiny_recipe(steps=1, bf16=True)
+        model = train_denoiser(recipe, tmp_path / precision, device="cpu")
+        assert model.metadata["precision"] == precision
+    with pytest.raises(SettingsError, match="begun in fp32, and this device computes in bf16"):
+        train_denoiser(recipe, tmp_path / "fp32", device="cpu")
+    recipe = tiny_recipe(steps=1, bf16=False)
+    assert train_denoiser(recipe, tmp_path / "off", device="cpu").metadata["precision"] == "fp32"
 
 
 class Overflows:

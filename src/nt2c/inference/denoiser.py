@@ -13,9 +13,10 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from nt2c.core.errors import InputError, SettingsError
+from nt2c.core.precision import has_fast_bf16
 from nt2c.imaging.fourier import resampled_shape, resize, resize_mirrored
 from nt2c.imaging.scale import Scaling, fit_scaling, outlier_limits
-from nt2c.inference.device import choose_device, has_fast_bf16
+from nt2c.inference.device import choose_device
 from nt2c.inference.network import BF16_TOLERANCE, bf16_deviation, run_network
 from nt2c.io.weights import read_weights
 from nt2c.models.denoiser import DenoiserModel

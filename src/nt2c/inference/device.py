@@ -1,4 +1,4 @@
-"""What the machine offers: devices, native bfloat16, processors, free memory."""
+"""What the machine offers: devices, processors, free memory."""
 
 import math
 import os
@@ -61,14 +61,6 @@ def describe_device(device: torch.device) -> str:
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
     return f"{device} ({plural(torch.get_num_threads(), 'thread')})"
-
-
-def has_fast_bf16(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 natively."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    capability = torch.cpu.get_capabilities()
-    return bool(capability.get("avx512_bf16") or capability.get("amx_bf16"))
 
 
 def free_memory_bytes(device: torch.device, limit_bytes: int | None = None) -> int:

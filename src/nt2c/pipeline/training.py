@@ -105,6 +105,7 @@ def train_final(job: FitJob, earlier: Earlier, folder: Path, watch: Watch) -> Ma
     return read_records(folder / LOG)[-1] | {
         "noise_left": asdict(noise_left(written, earlier.windows, job.device)),
         "noise_left_before": asdict(noise_left(job.coarse, earlier.windows, job.device)),
+        "precision": model.metadata["precision"],
         "on_micrographs": real is not None,
         "warnings": [without] if without else [],
     }

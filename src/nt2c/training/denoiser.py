@@ -13,7 +13,7 @@ from nt2c.core.random import stream
 from nt2c.models.denoiser import DenoiserModel
 from nt2c.models.unet import UNet
 from nt2c.training.digest import digest
-from nt2c.training.loop import Network, train
+from nt2c.training.loop import Network, train, training_precision
 from nt2c.training.pairs import Pairs, PairSource, Source
 from nt2c.training.processes import ALONE, Team, join
 from nt2c.training.recorrupted import RealCrops
@@ -204,6 +204,7 @@ def train_denoiser(
         network, task, recipe.optimizer, folder, settings | given, device=device, on_step=on_step
     )
     metadata: dict[str, Any] = {"name": recipe.name, "seed": recipe.seed, "recipe": settings}
+    metadata["precision"] = training_precision(recipe.optimizer, where, team)
     if given:
         metadata["given"] = given
     assert isinstance(trained, UNet)

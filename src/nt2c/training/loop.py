@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from nt2c.core.errors import SettingsError
+from nt2c.core.precision import has_fast_bf16
 from nt2c.io.records import append_record, read_records
 from nt2c.io.weights import read_weights, write_weights
 from nt2c.training.processes import Team, join
@@ -49,6 +50,21 @@ def learning_rate(settings: OptimizerSettings, step: int) -> float:
         return settings.learning_rate * (step + 1) / settings.warmup_steps
     progress = (step - settings.warmup_steps) / max(1, settings.steps - settings.warmup_steps)
     return settings.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
+
+
+def training_precision(settings: OptimizerSettings, device: torch.device, team: Team) -> str:
+    """What the network runs in, "bf16" or "fp32": in all processes what the first one's device can.
+
+    Parameters
+    ----------
+    settings : OptimizerSettings
+        Whether bfloat16 is allowed.
+    device : torch.device
+        Of this process.
+    team : Team
+        Those that train together.
+    """
+    return team.lead(lambda: "bf16" if settings.bf16 and has_fast_bf16(device) else "fp32")
 
 
 def with_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -130,7 +146,8 @@ def train(
         Receives `checkpoint.safetensors` and `log.jsonl`. A checkpoint found there is resumed and
         continues as if it had not been interrupted.
     fingerprint : mapping
-        What the run depends on; a checkpoint of another one is refused.
+        What the run depends on, besides the precision that the device decides; a checkpoint of
+        another one is refused.
     device : str
         "auto", "cpu" or "cuda".
     on_step : callable, optional
@@ -161,11 +178,13 @@ def train(
     average = torch.optim.swa_utils.AveragedModel(
         plain, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(settings.ema_decay)
     )
+    precision = training_precision(settings, accelerator.device, team)
+    fingerprint = {**fingerprint, "precision": precision}
     done = _resume(folder, fingerprint, plain, average, optimizer, task, team)
 
     def forward(image: Tensor) -> Tensor:
         # The network alone runs in mixed precision: batches are made in float32.
-        with torch.autocast(accelerator.device.type, torch.bfloat16, settings.bf16):
+        with torch.autocast(accelerator.device.type, torch.bfloat16, precision == "bf16"):
             result: Tensor = network(image)
         return result.float()
 
@@ -246,7 +265,14 @@ def _stored_run(
             (folder / LOG).unlink()
         return None
     tensors, metadata = read_weights(folder / CHECKPOINT)
-    if metadata["run"] != dict(fingerprint):
+    begun = dict(metadata["run"])
+    if begun != dict(fingerprint):
+        if begun | {"precision": fingerprint["precision"]} == dict(fingerprint):
+            raise SettingsError(
+                f"{folder}: the training was begun in {begun.get('precision')}, and this device "
+                f"computes in {fingerprint['precision']}; go on with a device like the first, or "
+                "delete the folder to start again"
+            )
         raise SettingsError(
             f"{folder}: holds a training run with other settings; choose another folder, or "
             "delete it to start again"

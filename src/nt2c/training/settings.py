@@ -23,7 +23,11 @@ class OptimizerSettings(Settings):
     weight_decay: float = Field(1e-4, ge=0)
     clip_norm: float = Field(1.0, gt=0)
     ema_decay: float = Field(0.999, ge=0, lt=1)
-    bf16: bool = Field(True, description="run the network in bfloat16, its weights in float32")
+    bf16: bool = Field(
+        True,
+        description="run the network in bfloat16, its weights in float32, on devices that multiply "
+        "it natively; all others, and false, mean float32",
+    )
     log_every: int = Field(50, ge=1)
     validate_every: int = Field(1000, ge=1)
     checkpoint_minutes: float = Field(3.0, gt=0)
