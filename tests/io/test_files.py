@@ -3,10 +3,12 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
-from nt2c.io.files import atomic_path, remove_stale_temporaries
+from nt2c.core.errors import InputError
+from nt2c.io.files import atomic_path, check_regular, remove_stale_temporaries
 from nt2c.io.inputs import find_inputs
 
 
@@ -66,3 +68,19 @@ def test_a_temporary_of_another_host_is_stale_after_a_day(tmp_path):
 def test_a_very_long_name_fits(tmp_path):
     with atomic_path(tmp_path / ("x" * 250 + ".mrc")) as temporary:
         temporary.write_bytes(b"")
+
+
+def test_only_regular_files_are_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "file").write_bytes(b"")
+    check_regular(tmp_path / "file")
+    for path, words in [
+        (tmp_path / "pipe", "named pipe"),
+        (Path("/dev/zero"), "device"),
+        (tmp_path, "a folder"),
+        (tmp_path / "none", "no such file"),
+        (tmp_path / "a\0b", "cannot be read"),
+        (tmp_path / ("x" * 300), "cannot be read"),
+    ]:
+        with pytest.raises(InputError, match=words):
+            check_regular(path)

@@ -1,15 +1,44 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and what is no file to read."""
 
 import os
 import secrets
 import socket
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from nt2c.core.errors import InputError
+
 TEMPORARY_SUFFIX = ".partial"
 _ABANDONED_S = 24 * 3600.0
+
+
+def check_regular(path: Path | str) -> None:
+    """Refuse what is no regular file; every reader asks before it opens a path that a user gave.
+
+    A named pipe would be waited for without end, and a device has none.
+
+    Raises
+    ------
+    InputError
+        There is nothing at `path`, it cannot be looked at, or it is a folder, a named pipe, a
+        device or a socket.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; check the path") from None
+    except PermissionError:
+        raise InputError(f"{path}: no permission to read it; check with ls -l") from None
+    except (OSError, ValueError) as error:  # a name with a null byte is a ValueError
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: cannot be read ({reason}); check the path") from None
+    if stat.S_ISDIR(mode):
+        raise InputError(f"{path}: a folder, not a file; check the path")
+    if not stat.S_ISREG(mode):
+        raise InputError(f"{path}: a named pipe or device, not a file; give a regular file")
 
 
 @contextmanager
