@@ -49,11 +49,12 @@ KINDS = ("coloured", "bootstrap", "wgan")
 
 @dataclass(frozen=True)
 class Subject:
-    """Windows (n, s, s) to learn from and to judge by, and the fields that the latter are from."""
+    """Windows (n, s, s) to learn from and to judge by, and the fields that they are from."""
 
     name: str
     learn: Tensor
     judge: Tensor
+    learn_groups: Tensor
     groups: Tensor | None
     pixel_size_a: float
 
@@ -161,16 +162,18 @@ def known_subject(name: str, seed: int) -> Subject:
     windows = windows.reshape(FIELDS, -1, WINDOW_PX, WINDOW_PX)
     order = torch.randperm(windows.shape[1], generator=stream(seed, "judged"))
     learn, held = order.tensor_split([5 * len(order) // 8])
-    groups = torch.arange(FIELDS).repeat_interleave(len(held))
+    learnt, groups = (torch.arange(FIELDS).repeat_interleave(len(part)) for part in (learn, held))
     judge, learn = windows[:, held].flatten(0, 1), windows[:, learn].flatten(0, 1)
-    return Subject(name, learn, judge, groups, PIXEL_SIZE_A)
+    return Subject(name, learn, judge, learnt, groups, PIXEL_SIZE_A)
 
 
 def real_subject(folder: Path) -> Subject:
     split = split_windows(folder)
     several = len(split.judge_groups.unique()) > 1
     groups = split.judge_groups if several else None
-    return Subject(folder.name, split.learn, split.judge, groups, split.pixel_size_a)
+    return Subject(
+        folder.name, split.learn, split.judge, split.learn_groups, groups, split.pixel_size_a
+    )
 
 
 def judge(subject: Subject, kind: str, seed: int, work: Path) -> dict[str, Any]:
@@ -201,12 +204,12 @@ def judge(subject: Subject, kind: str, seed: int, work: Path) -> dict[str, Any]:
 
 def fit(subject: Subject, kind: str, seed: int, work: Path) -> NoiseSampler:
     if kind == "coloured":
-        return ColouredNoise.fit(subject.learn)
+        return ColouredNoise.fit(subject.learn, subject.learn_groups)
     if kind == "bootstrap":
-        return BootstrapNoise.fit(subject.learn)
+        return BootstrapNoise.fit(subject.learn, subject.learn_groups)
     folder = work / f"{subject.name}-{seed}"
     sampler = train_synthesizer(
-        subject.learn, SynthesizerSettings(), folder, seed=seed, device="cpu"
+        subject.learn, subject.learn_groups, SynthesizerSettings(), folder, seed=seed, device="cpu"
     )
     path = folder / "sampler.safetensors"
     write_sampler(path, sampler)

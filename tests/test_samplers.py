@@ -14,7 +14,7 @@ from nt2c.core.errors import InputError
 from nt2c.core.random import stream
 from nt2c.io.weights import read_weights, write_weights
 from nt2c.noise.samplers import BootstrapNoise, ColouredNoise, WhiteNoise
-from nt2c.noise.spectra import power_on_grid, power_spectra
+from nt2c.noise.spectra import _halves, power_on_grid, power_spectra
 
 SIDE = 32
 COUNT = 200
@@ -52,10 +52,15 @@ def white_windows():
     return torch.randn(COUNT, SIDE, SIDE, generator=stream(0, "white windows"))
 
 
+def fitted(kind, windows):
+    """Sampler of a kind, fitted to windows of as many micrographs."""
+    return kind.fit(windows, torch.arange(len(windows)))
+
+
 SAMPLERS = {
     "white": lambda: (WhiteNoise(), white_windows()),
-    "coloured": lambda: (ColouredNoise.fit(windows()), windows()),
-    "bootstrap": lambda: (BootstrapNoise.fit(windows()), windows()),
+    "coloured": lambda: (fitted(ColouredNoise, windows()), windows()),
+    "bootstrap": lambda: (fitted(BootstrapNoise, windows()), windows()),
 }
 
 
@@ -216,13 +221,44 @@ def test_a_file_gives_the_sampler_back(kind, tmp_path):
 def test_few_windows_do_not_speckle_the_spectrum():
     """40 windows know each coefficient to 16 %; the smooth spectrum is known better."""
     few = cut(torch.randn(40, 64, 64, generator=stream(16, "few")), 40, SIDE, stream(17, "few"))
-    power = power_on_grid(ColouredNoise.fit(few).covariance, (256, 256))
+    power = power_on_grid(fitted(ColouredNoise, few).covariance, (256, 256))
     assert power.log().square().mean().sqrt() < 0.06
-    fields = ColouredNoise.fit(windows()[:40]).sample((300, SIDE, SIDE), stream(18, "few"))
+    fields = fitted(ColouredNoise, windows()[:40]).sample((300, SIDE, SIDE), stream(18, "few"))
     expected = power_spectra((windows() - windows().mean()) / windows().std()).mean(0)
     found = power_spectra(fields).mean(0)
     # chance: 1/300 for the draws, 1/200 for the windows
     assert (found / expected).log().square().mean().sqrt() < 0.13
+
+
+def test_the_order_of_the_windows_does_not_change_the_fit():
+    """Micrographs that differ are told apart by their numbers, not by where their windows lie."""
+    generator = stream(19, "two micrographs")
+    phase = 2 * math.pi * torch.rand(60, 1, 1, generator=generator)
+    line = torch.cos(2 * math.pi * 0.27 * torch.arange(SIDE) + phase).expand(-1, SIDE, -1)
+    real = torch.randn(120, SIDE, SIDE, generator=generator)
+    real[:60] += 0.2 * line
+    groups = torch.arange(2).repeat_interleave(60)
+    expected = ColouredNoise.fit(real, groups).covariance
+    order = torch.randperm(120, generator=stream(20, "order"))
+    found = ColouredNoise.fit(real[order], groups[order]).covariance
+    assert torch.allclose(found, expected, atol=1e-6)
+    # Had both halves windows of both, the line would seem to be everywhere.
+    mixed = ColouredNoise.fit(real, torch.arange(120)).covariance
+    assert (mixed - expected).abs().max() > 0.003
+
+
+@pytest.mark.parametrize("counts", [(60, 60), (50, 40, 30), (7,) * 11, (2, 3), (100, 20, 20)])
+def test_halves_share_no_micrograph(counts):
+    groups = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+    half = _halves(groups)
+    assert not set(groups[half].tolist()) & set(groups[~half].tolist())
+    assert len(groups) / 4 <= half.sum() <= len(groups) * 3 / 4
+
+
+@pytest.mark.parametrize("counts", [(60,), (100, 3, 3)])
+def test_where_one_micrograph_has_most_windows_it_is_halved(counts):
+    groups = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+    assert int(_halves(groups).sum()) == len(groups) // 2
 
 
 def test_a_fixed_pattern_is_kept():
@@ -233,7 +269,7 @@ def test_a_fixed_pattern_is_kept():
     real = torch.randn(COUNT, SIDE, SIDE, generator=generator) + 0.3 * math.sqrt(2) * stripes
     power = power_spectra((real - real.mean()) / real.std()).mean(0)
     peak = power.flatten().topk(4).indices
-    for sampler in (ColouredNoise.fit(real), BootstrapNoise.fit(real)):
+    for sampler in (fitted(ColouredNoise, real), fitted(BootstrapNoise, real)):
         fields = sampler.sample((200, SIDE, SIDE), stream(12, "stripes"))
         kept = power_spectra(fields).mean(0).flatten()[peak] / power.flatten()[peak]
         assert torch.all((kept > 0.6) & (kept < 1.5)), kept
@@ -248,7 +284,7 @@ def test_bootstrap_keeps_tails_and_local_variance_and_a_gaussian_does_not():
         return float((x**4).mean() / (x**2).mean() ** 2 - 3)
 
     drawn = {
-        kind: sampler.fit(real).sample((600, SIDE, SIDE), stream(14, "tails"))
+        kind: fitted(sampler, real).sample((600, SIDE, SIDE), stream(14, "tails"))
         for kind, sampler in (("bootstrap", BootstrapNoise), ("coloured", ColouredNoise))
     }
     expected = kurtosis(real)
@@ -270,4 +306,4 @@ def test_bootstrap_keeps_tails_and_local_variance_and_a_gaussian_does_not():
 def test_bad_windows_are_refused(bad, message):
     for sampler in (ColouredNoise, BootstrapNoise):
         with pytest.raises(InputError, match=message):
-            sampler.fit(bad)
+            fitted(sampler, bad)

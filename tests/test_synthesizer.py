@@ -36,6 +36,11 @@ from nt2c.training.synthesizer_task import SynthesisTask, gradient_penalty
 SIDE = 16
 
 
+def trained(windows: torch.Tensor, *settings: Any, **options: Any) -> NoiseSynthesizer:
+    """Synthesizer of windows of as many micrographs."""
+    return train_synthesizer(windows, torch.arange(len(windows)), *settings, **options)
+
+
 def patchy_windows(count: int = 80, side: int = SIDE) -> torch.Tensor:
     """Correlated noise whose level differs from window to window."""
     generator = stream(0, "windows")
@@ -66,7 +71,9 @@ def tiny_settings(**changes: Any) -> SynthesizerSettings:
 def stirred_generator(lines: int = 1) -> Generator:
     """A generator whose network does something: its last layer is no longer 0."""
     network = Generator(
-        GeneratorSettings(width=6, lines=lines), fit_covariance(standard(800)), SIDE
+        GeneratorSettings(width=6, lines=lines),
+        fit_covariance(standard(800), torch.arange(800)),
+        SIDE,
     )
     random = stream(1, "weights")
     with torch.no_grad():
@@ -166,7 +173,9 @@ def test_convolution_is_that_of_the_definition() -> None:
 
 def test_untrained_it_is_the_gaussian_field_with_the_covariance_of_the_windows() -> None:
     windows = standard(400)
-    network = Generator(GeneratorSettings(), fit_covariance(windows), SIDE).requires_grad_(False)
+    network = Generator(
+        GeneratorSettings(), fit_covariance(windows, torch.arange(len(windows))), SIDE
+    ).requires_grad_(False)
     made = network(network.draw(60, (3 * SIDE, 3 * SIDE), stream(5, "start")))[:, 0]
     found = power_spectra(made.unfold(1, SIDE, SIDE).unfold(2, SIDE, SIDE).reshape(-1, SIDE, SIDE))
     wanted = power_spectra(windows)
@@ -262,12 +271,12 @@ def killed_at(last: int) -> Any:
 @pytest.mark.usefixtures("few_draws")
 def test_resumed_training_equals_the_uninterrupted_one(tmp_path: Path) -> None:
     windows, settings = patchy_windows(), tiny_settings()
-    whole = train_synthesizer(windows, settings, tmp_path / "whole", seed=3, device="cpu")
+    whole = trained(windows, settings, tmp_path / "whole", seed=3, device="cpu")
     error, die = killed_at(4)  # after the checkpoint of step 3, past a validation
     with pytest.raises(error):
-        train_synthesizer(windows, settings, tmp_path / "broken", seed=3, device="cpu", on_step=die)
+        trained(windows, settings, tmp_path / "broken", seed=3, device="cpu", on_step=die)
     assert (tmp_path / "broken" / CHECKPOINT).exists()
-    resumed = train_synthesizer(windows, settings, tmp_path / "broken", seed=3, device="cpu")
+    resumed = trained(windows, settings, tmp_path / "broken", seed=3, device="cpu")
     for name, value in whole.to_tensors()[0].items():
         assert torch.equal(value, resumed.to_tensors()[0][name]), name
     assert whole.metadata == resumed.metadata
@@ -294,7 +303,7 @@ def test_the_best_generator_so_far_outlives_a_kill() -> None:
 
 @pytest.mark.usefixtures("few_draws")
 def test_critic_and_generator_learn(tmp_path: Path) -> None:
-    network = train_synthesizer(patchy_windows(), tiny_settings(), tmp_path, device="cpu")
+    network = trained(patchy_windows(), tiny_settings(), tmp_path, device="cpu")
     records = read_records(tmp_path / LOG)
     assert {"score", "diversity", "critic_distance", "gradient_penalty"} <= records[-1].keys()
     assert network.metadata["figures_gaussian"]["score"] >= network.metadata["figures"]["score"]
@@ -310,7 +319,7 @@ def test_settings_given_in_part_keep_the_other_defaults() -> None:
 @pytest.mark.usefixtures("few_draws")
 def test_few_windows_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"20 windows are too few .* 32 .* extract more"):
-        train_synthesizer(patchy_windows(20), tiny_settings(), tmp_path, device="cpu")
+        trained(patchy_windows(20), tiny_settings(), tmp_path, device="cpu")
 
 
 @pytest.mark.usefixtures("few_draws")
@@ -319,7 +328,7 @@ def test_divergence_is_said(tmp_path: Path) -> None:
     optimizer = settings.optimizer.model_copy(update={"learning_rate": 1e8, "steps": 20})
     wild = settings.model_copy(update={"optimizer": optimizer})
     with pytest.raises(InputError, match="critic diverged at step"):
-        train_synthesizer(patchy_windows(), wild, tmp_path, device="cpu")
+        trained(patchy_windows(), wild, tmp_path, device="cpu")
 
 
 def test_collapse_is_said() -> None:
@@ -336,7 +345,11 @@ def test_collapse_is_said() -> None:
 
 def test_every_kind_has_a_file(tmp_path: Path) -> None:
     path = tmp_path / "noise.safetensors"
-    for sampler in (WhiteNoise(), ColouredNoise.fit(patchy_windows()), stirred_sampler()):
+    for sampler in (
+        WhiteNoise(),
+        ColouredNoise.fit(patchy_windows(), torch.arange(80)),
+        stirred_sampler(),
+    ):
         write_sampler(path, sampler)
         again = load_sampler(path)
         assert again.kind == sampler.kind

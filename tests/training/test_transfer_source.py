@@ -146,7 +146,7 @@ def test_description_names_all_that_the_fields_depend_on() -> None:
     recipe = tiny_recipe()
     coloured = TransferSource(
         recipe.simulation, recipe.pairs, TransferSettings.parse(EXACT), CONTRAST,
-        ColouredNoise.fit(windows), 5, CPU,
+        ColouredNoise.fit(windows, torch.arange(8)), 5, CPU,
     )  # fmt: skip
     described = [
         source().describe(), source(other).describe(), coloured.describe(),

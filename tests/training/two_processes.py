@@ -49,8 +49,8 @@ def train_both(folder: Path) -> list[dict[str, torch.Tensor]]:
     )
     denoiser = train_denoiser(recipe, folder / "denoiser", device="cpu", real=crops)
     sampler = train_synthesizer(
-        windows, SynthesizerSettings.parse(SYNTHESIZER, "tiny"), folder / "synthesizer",
-        device="cpu",
+        windows, torch.arange(60), SynthesizerSettings.parse(SYNTHESIZER, "tiny"),
+        folder / "synthesizer", device="cpu",
     )  # fmt: skip
     return [denoiser.network.state_dict(), sampler.generator.state_dict()]
 

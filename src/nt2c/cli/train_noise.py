@@ -10,8 +10,6 @@ from nt2c.cli.devices import check_training_device
 from nt2c.core.errors import InputError, SettingsError
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from nt2c.noise.resampling import Measure
     from nt2c.noise.samplers import NoiseSampler
     from nt2c.noise.statistics import Fidelity
@@ -77,14 +75,14 @@ def train_noise(
         raise SettingsError(f"{output}: a folder; give the name of a sampler file with --output")
     split = _read(windows, pixel_size, seed)
     folder = output.with_suffix(".training")
-    sampler = _fit(kind, split.learn, steps, folder, device=device, seed=seed)
+    sampler = _fit(kind, split, steps, folder, device=device, seed=seed)
     if not join(device).first:
         return
     write_sampler(output, sampler)
     judged = {str(kind): judge_sampler(sampler, split, seed=seed, device=device)}
     if kind is not Kind.COLOURED:
         judged["coloured"] = judge_sampler(
-            ColouredNoise.fit(split.learn), split, seed=seed, device=device
+            ColouredNoise.fit(split.learn, split.learn_groups), split, seed=seed, device=device
         )
     write_json(
         folder / "fidelity.json",
@@ -149,7 +147,7 @@ def _read(source: Path, pixel_size_a: float | None, seed: int) -> "Split":
 
 
 def _fit(
-    kind: Kind, windows: "Tensor", steps: int | None, folder: Path, *, device: str, seed: int
+    kind: Kind, split: "Split", steps: int | None, folder: Path, *, device: str, seed: int
 ) -> "NoiseSampler":
     from nt2c.cli.progress import progress_bar
     from nt2c.pipeline.learning import fit_sampler
@@ -165,7 +163,7 @@ def _fit(
         bar = progress.add_task("training", total=settings.optimizer.steps)
         return fit_sampler(
             kind.value,
-            windows,
+            split,
             settings,
             folder,
             seed=seed,

@@ -3,7 +3,7 @@
 from typing import Any, ClassVar, Protocol, Self
 
 import torch
-from jaxtyping import Float, Float16
+from jaxtyping import Float, Float16, Shaped
 from torch import Tensor
 
 from nt2c.core.errors import InputError
@@ -92,15 +92,15 @@ class ColouredNoise:
         self.covariance = covariance
 
     @classmethod
-    def fit(cls, windows: Float[Tensor, "n y x"]) -> Self:
-        """Measure the spectrum of the windows (n, y, x), squares.
+    def fit(cls, windows: Float[Tensor, "n y x"], groups: Shaped[Tensor, " n"]) -> Self:
+        """Measure the spectrum of the windows (n, y, x), squares; `groups` number the micrographs.
 
         Raises
         ------
         InputError
             As `standardised` does.
         """
-        return cls(fit_covariance(standardised(windows)))
+        return cls(fit_covariance(standardised(windows), groups))
 
     def sample(
         self, shape: tuple[int, int, int], generator: torch.Generator
@@ -135,8 +135,8 @@ class BootstrapNoise:
         self.covariance = covariance
 
     @classmethod
-    def fit(cls, windows: Float[Tensor, "n y x"]) -> Self:
-        """Keep the windows (n, y, x), squares.
+    def fit(cls, windows: Float[Tensor, "n y x"], groups: Shaped[Tensor, " n"]) -> Self:
+        """Keep the windows (n, y, x), squares; `groups` number their micrographs.
 
         Raises
         ------
@@ -144,7 +144,7 @@ class BootstrapNoise:
             As `standardised` does.
         """
         scaled = standardised(windows)
-        return cls(scaled.half(), fit_covariance(scaled))
+        return cls(scaled.half(), fit_covariance(scaled, groups))
 
     def sample(
         self, shape: tuple[int, int, int], generator: torch.Generator

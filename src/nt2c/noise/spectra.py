@@ -3,7 +3,7 @@
 import math
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from nt2c.imaging.fourier import apply_filter
@@ -11,6 +11,7 @@ from nt2c.imaging.fourier import apply_filter
 _WINDOWS_AT_ONCE = 256
 _ITERATIONS = 100
 _REACH = 4  # longest lag kept, in sides of a window
+_LEAST_SHARE = 4  # halves hold at least one in so many windows
 _CLIPPINGS = 4
 _LARGEST_CHANCE = 4.5  # standard errors, among some thousand frequencies
 _LEAST_POWER = 1e-6  # of the mean: keeps divisions finite
@@ -105,13 +106,36 @@ def _likeliest(seen: Float[Tensor, "m h"], size: int) -> Float[Tensor, "m m"]:
     return covariance / covariance[0, 0]
 
 
-def _best_reach(windows: Tensor) -> int:
-    """Longest lag to keep such that the fit to one half of the windows is likeliest in the other.
+def _in_order(windows: Tensor, groups: Tensor) -> Tensor:
+    """Indices that put windows in an order of their own: by micrograph, then by their power."""
+    order = windows.double().square().sum((1, 2)).argsort()
+    return order[groups.to(order.device)[order].argsort(stable=True)]
 
-    The halves are the first and the last windows: in order of micrographs, not the same ones.
+
+def _halves(groups: Tensor) -> Tensor:
+    """Mask (n,) of one half of the windows, such that no micrograph is in both halves.
+
+    Where that cannot be done with a quarter of the windows on either side, micrographs are halved.
+    """
+    numbers, counts = groups.unique(return_counts=True)
+    sizes, chosen = [0, 0], []
+    for index in counts.argsort(descending=True, stable=True).tolist():
+        side = int(sizes[1] < sizes[0])
+        sizes[side] += int(counts[index])
+        if side:
+            chosen.append(numbers[index])
+    if min(sizes) < len(groups) / _LEAST_SHARE:
+        return torch.arange(len(groups), device=groups.device) < len(groups) // 2
+    return torch.isin(groups, torch.stack(chosen))
+
+
+def _best_reach(windows: Tensor, groups: Tensor) -> int:
+    """Longest lag to keep such that the fit to one half of the micrographs is likeliest in the
+    other.
     """
     size = windows.shape[-1]
-    halves = [_seen_power(half) for half in windows.tensor_split(2)]
+    half = _halves(groups).to(windows.device)
+    halves = [_seen_power(windows[half]), _seen_power(windows[~half])]
     reaches = [size // 4, size // 2, size, 2 * size, _REACH * size]
     misfit = dict.fromkeys(reaches, 0.0)
     for own, other in (halves, halves[::-1]):
@@ -123,7 +147,9 @@ def _best_reach(windows: Tensor) -> int:
     return min(misfit, key=lambda reach: misfit[reach])
 
 
-def fit_covariance(windows: Float[Tensor, "n s s"]) -> Float[Tensor, "m m"]:
+def fit_covariance(
+    windows: Float[Tensor, "n s s"], groups: Shaped[Tensor, " n"]
+) -> Float[Tensor, "m m"]:
     """Autocovariance of the stationary field that the windows are most likely cut from.
 
     The spectrum S of the field is seen through the taper as K S, with K the convolution with the
@@ -133,13 +159,16 @@ def fit_covariance(windows: Float[Tensor, "n s s"]) -> Float[Tensor, "m m"]:
     is thus put back where it was: steep ends and lines stay narrow.
 
     From few windows that is full of speckle. So it is smoothed, by leaving out lags beyond the one
-    that cross-validation finds best, except where P exceeds the smooth spectrum by more than
-    chance: there lines and steep ends stay.
+    that cross-validation between micrographs finds best, except where P exceeds the smooth spectrum
+    by more than chance: there lines and steep ends stay.
 
     Parameters
     ----------
     windows : Tensor
-        Noise of mean 0, axes (n, y, x), squares of side s, in order of micrographs.
+        Noise of mean 0, axes (n, y, x), squares of side s, at least 2, in any order.
+    groups : Tensor
+        Number of each window's micrograph (n,): noise of one micrograph is alike by more than what
+        all have in common.
 
     Returns
     -------
@@ -148,10 +177,12 @@ def fit_covariance(windows: Float[Tensor, "n s s"]) -> Float[Tensor, "m m"]:
         1 at lag 0, and positive definite on any larger grid.
     """
     size = windows.shape[-1]
+    order = _in_order(windows, groups)
+    windows, groups = windows[order], groups[order.to(groups.device)]
     seen = _seen_power(windows)
     grid, device = len(seen), windows.device
     full = power_on_grid(_likeliest(seen, size), (grid, grid))
-    short = _lag_window(_best_reach(windows), grid, device)
+    short = _lag_window(_best_reach(windows, groups), grid, device)
     limit = 1 + _LARGEST_CHANCE / math.sqrt(len(windows))
     rest = full
     for _ in range(_CLIPPINGS):

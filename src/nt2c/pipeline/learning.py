@@ -74,7 +74,7 @@ def learn_noise(job: FitJob, windows: Path, folder: Path, watch: Watch) -> Mappi
     split, recipe = split_windows(windows), job.recipe
     sampler = fit_sampler(
         recipe.noise,
-        split.learn,
+        split,
         recipe.synthesizer,
         folder,
         seed=recipe.seed,
@@ -95,7 +95,7 @@ def learn_noise(job: FitJob, windows: Path, folder: Path, watch: Watch) -> Mappi
         "fidelity": judged(sampler),
     }
     if sampler.kind != ColouredNoise.kind:
-        record["coloured"] = judged(ColouredNoise.fit(split.learn))
+        record["coloured"] = judged(ColouredNoise.fit(split.learn, split.learn_groups))
     if isinstance(sampler, NoiseSynthesizer):
         record["warnings"] = sampler.metadata["warnings"]
         record["chosen_step"] = sampler.metadata["step"]
@@ -104,7 +104,7 @@ def learn_noise(job: FitJob, windows: Path, folder: Path, watch: Watch) -> Mappi
 
 def fit_sampler(
     kind: NoiseKind,
-    windows: Tensor,
+    split: Split,
     settings: SynthesizerSettings,
     folder: Path,
     *,
@@ -112,18 +112,21 @@ def fit_sampler(
     device: str,
     on_step: Callable[[int, float], None],
 ) -> NoiseSampler:
-    """Fit a sampler of a kind to windows (n, s, s).
+    """Fit a sampler of a kind to the windows to learn from.
 
     `settings`, `folder`, `seed`, `device` and `on_step` are those of `train_synthesizer`, for
     the kind that is trained.
     """
+    windows, groups = split.learn, split.learn_groups
     if kind == "white":
         return WhiteNoise()
     if kind == "coloured":
-        return ColouredNoise.fit(windows)
+        return ColouredNoise.fit(windows, groups)
     if kind == "bootstrap":
-        return BootstrapNoise.fit(windows)
-    return train_synthesizer(windows, settings, folder, seed=seed, device=device, on_step=on_step)
+        return BootstrapNoise.fit(windows, groups)
+    return train_synthesizer(
+        windows, groups, settings, folder, seed=seed, device=device, on_step=on_step
+    )
 
 
 def judge_sampler(sampler: NoiseSampler, split: Split, *, seed: int, device: str) -> Fidelity:

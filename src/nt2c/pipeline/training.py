@@ -126,7 +126,7 @@ def _real_crops(
     def keep_noise() -> str:
         reason = unlike_one_noise(windows, split.learn_groups)
         if not reason and not path.exists():
-            write_sampler(path, ColouredNoise.fit(windows))
+            write_sampler(path, ColouredNoise.fit(windows, split.learn_groups))
         return reason
 
     reason = join(job.device).lead(keep_noise)

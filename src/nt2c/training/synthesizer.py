@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from nt2c.core.errors import InputError
@@ -27,6 +27,7 @@ _DIVERSITY = (0.67, 1.5)
 
 def train_synthesizer(
     windows: Float[Tensor, "n s s"],
+    groups: Shaped[Tensor, " n"],
     settings: SynthesizerSettings,
     folder: Path,
     *,
@@ -42,6 +43,8 @@ def train_synthesizer(
     ----------
     windows : Tensor
         Squares of noise (n, s, s), any mean and gain, which are taken off.
+    groups : Tensor
+        Number of each window's micrograph (n,).
     settings : SynthesizerSettings
         What it is and how it is trained.
     folder : Path
@@ -79,7 +82,7 @@ def train_synthesizer(
     windows = standardised(windows).to(where)
     order = torch.randperm(len(windows), generator=stream(seed, "held out"))
     judge, learn = order.tensor_split([round(settings.held_out * len(windows))])
-    covariance = fit_covariance(windows[learn])
+    covariance = fit_covariance(windows[learn], groups[learn])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(initial_seed(seed, "generator weights"))
         network = Generator(settings.generator, covariance, windows.shape[-1]).to(where)
