@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from nt2c.core import revision
 from nt2c.core.errors import SettingsError
-from nt2c.pipeline import stages
 from nt2c.pipeline.stages import BEGUN, LOCK, STAMP, Outcome, Stage, locked, run_stage
 
 
@@ -49,13 +49,15 @@ def test_done_once_and_the_record_is_kept(tmp_path: Path) -> None:
     assert stamp["outputs"] == {"out.txt": 6}
 
 
-@pytest.mark.parametrize("change", ["settings", "input", "touched input", "after", "version"])
+@pytest.mark.parametrize(
+    "change", ["settings", "input", "touched input", "after", "version", "revision"]
+)
 def test_a_change_is_done_again_in_a_clean_folder(
     tmp_path: Path, change: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = tmp_path / "source.mrc"
     source.write_text("data")
-    values: dict[str, Any] = {"inputs": [source], "after": ["abc"]}
+    values: dict[str, Any] = {"inputs": [source], "after": ["abc"], "code": ["noise"]}
     run_stage(stage(tmp_path, **values), Work("old"))
     (tmp_path / "one" / "left over").touch()
     if change == "settings":
@@ -66,8 +68,10 @@ def test_a_change_is_done_again_in_a_clean_folder(
         os.utime(source, ns=(0, 12345))
     elif change == "after":
         values["after"] = ["abd"]
+    elif change == "version":
+        monkeypatch.setattr(revision, "__version__", "99")
     else:
-        monkeypatch.setattr(stages, "__version__", "99")
+        monkeypatch.setitem(revision.REVISIONS, "noise", 99)
     work = Work("new")
     assert not run_stage(stage(tmp_path, **values), work).reused
     assert work.found == []

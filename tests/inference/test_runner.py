@@ -16,9 +16,10 @@ import pytest
 import tifffile
 import torch
 
+from nt2c.core import revision
 from nt2c.core.errors import SettingsError
 from nt2c.inference import reading as module
-from nt2c.inference import stamps, writing
+from nt2c.inference import writing
 from nt2c.inference.batch import denoise_files
 from nt2c.inference.denoiser import denoise, load_model
 from nt2c.inference.plan import Shard
@@ -130,22 +131,22 @@ def test_another_model_or_version_does_it_again(tmp_path, raw, model, monkeypatc
     assert model_fingerprint(other) != model_fingerprint(model)
     assert model_fingerprint(random_model()) == model_fingerprint(model)
     assert statuses(run(raw / "a.mrc", tmp_path / "out", other)) == ["done"]
-    monkeypatch.setattr(stamps, "__version__", "99")
+    monkeypatch.setattr(revision, "__version__", "99")
     assert statuses(run(raw / "a.mrc", tmp_path / "out", other)) == ["done"]
 
 
 def test_what_an_older_state_of_the_code_made_is_done_again(tmp_path, raw, model, monkeypatch):
     run(raw, tmp_path / "out", model)
-    monkeypatch.setattr(stamps, "RESULTS_REVISION", stamps.RESULTS_REVISION + 1)
+    monkeypatch.setitem(revision.REVISIONS, "denoising", revision.REVISIONS["denoising"] + 1)
     assert statuses(run(raw, tmp_path / "out", model)) == ["done"] * 3
 
 
 def test_results_are_those_of_their_revision(model):
-    """If this fails, and should: raise RESULTS_REVISION, and write the new figures here."""
+    """If this fails, and should: raise the revision, and write the new figures here."""
     uneven = (noise((240, 260)) - 100) * np.linspace(0.7, 1.4, 260, dtype=np.float32) + 100
     result = denoise(uneven, 2.0, model, **CPU)
     figures = [result.mean(), result.std(), *result[60::60, 65::65].ravel()]
-    assert stamps.RESULTS_REVISION == 1
+    assert revision.REVISIONS["denoising"] == 1
     assert figures == pytest.approx(
         [100.106, 8.591, 101.933, 99.317, 93.811, 103.264, 104.810, 104.185, 93.021, 107.693,
          100.390], rel=1e-4,

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from nt2c.core import revision
 from nt2c.core.errors import SettingsError
 from nt2c.io.records import read_records
 from nt2c.models.unet import UNet, UNetSettings
@@ -95,6 +96,15 @@ def test_other_settings_do_not_continue_a_run(tmp_path: Path) -> None:
     assert (tmp_path / CHECKPOINT).exists()
     with pytest.raises(SettingsError, match="other settings"):
         train_denoiser(tiny_recipe(steps=2), tmp_path, device="cpu")
+
+
+def test_another_state_of_the_code_does_not_continue_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_denoiser(tiny_recipe(steps=1), tmp_path, device="cpu")
+    monkeypatch.setitem(revision.REVISIONS, "training", revision.REVISIONS["training"] + 1)
+    with pytest.raises(SettingsError, match="begun by another state of nt2c"):
+        train_denoiser(tiny_recipe(steps=1), tmp_path, device="cpu")
 
 
 def test_training_lowers_the_loss(tmp_path: Path) -> None:

@@ -11,19 +11,12 @@ import json
 import re
 from pathlib import Path
 
-from nt2c import __version__
 from nt2c.core.errors import InputError
+from nt2c.core.revision import made_by
 from nt2c.inference.settings import DenoiseSettings
 from nt2c.io.inputs import MicrographInput
 from nt2c.io.mrc import MrcReader
 from nt2c.models.denoiser import DenoiserModel
-
-RESULTS_REVISION = 1
-"""To be raised with every change of the code that changes results by more than rounding.
-
-Between two releases the version stays, and what an older state of the code made must not count as
-done. A test compares a result with figures that belong to this number.
-"""
 
 _LABEL = re.compile(r"nt2c \S+ denoise ([0-9a-f]{12}) (fp32|bf16) ")
 
@@ -45,8 +38,7 @@ def stamp(
 ) -> str:
     """Hash of all that decides the output; changes with the input file."""
     what = [list(state or ()), item.star_pixel_size_a, model_hash, settings.model_dump()]
-    made_by = [__version__, RESULTS_REVISION]
-    return hashlib.sha256(json.dumps([*what, *made_by]).encode()).hexdigest()[:12]
+    return hashlib.sha256(json.dumps([*what, made_by("denoising")]).encode()).hexdigest()[:12]
 
 
 def made_by_us(path: Path) -> tuple[str, str] | None:

@@ -160,6 +160,7 @@ def _windows_stage(job: FitJob) -> Stage:
         },
         inputs=[*(item.path for item in job.inputs), *masks],
         outputs=("windows.npy", "windows.csv", "summary.json"),
+        code=("denoising", "windows"),
     )
 
 
@@ -168,7 +169,9 @@ def _noise_stage(job: FitJob, windows: Outcome) -> Stage:
     settings: dict[str, Any] = {"noise": recipe.noise, "seed": recipe.seed}
     if recipe.noise == "wgan":
         settings["synthesizer"] = recipe.synthesizer.model_dump(mode="json")
-    return Stage(job.folder / NOISE, settings, after=[windows.key], outputs=(SAMPLER,))
+    return Stage(
+        job.folder / NOISE, settings, after=[windows.key], outputs=(SAMPLER,), code=("noise",)
+    )
 
 
 def _signal_settings(job: FitJob) -> dict[str, Any]:
@@ -185,6 +188,7 @@ def _contrast_stage(job: FitJob, windows: Outcome) -> Stage:
         inputs=job.structures,
         after=[windows.key],
         outputs=(CONTRAST,),
+        code=("contrast",),
     )
 
 
@@ -200,6 +204,7 @@ def _training_stage(job: FitJob, earlier: Sequence[Outcome]) -> Stage:
         inputs=job.structures,
         after=[outcome.key for outcome in earlier],
         outputs=(MODEL,),
+        code=("training",),
     )
 
 

@@ -1,10 +1,11 @@
 """Stages that are done once: each leaves a folder with its outputs and a stamp of what made them.
 
 A stage is settings and inputs turned into a folder. Its key is the hash of the settings, of the
-input files (path, size, modification time), of the keys of the stages before it and of the version
-of nt2c. The stamp, written last and whole, holds the key: a folder whose stamp has the wanted key
-is done. A stage that was interrupted left its key in `begun.json` and goes on in its folder; one
-with another key starts in a clean folder, so that old and new are never mixed.
+input files (path, size, modification time), of the keys of the stages before it, of the version
+of nt2c and of the revision of the code (see `core.revision`). The stamp, written last and whole,
+holds the key: a folder whose stamp has the wanted key is done. A stage that was interrupted left
+its key in `begun.json` and goes on in its folder; one with another key starts in a clean folder,
+so that old and new are never mixed.
 """
 
 import errno
@@ -22,8 +23,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from nt2c import __version__
 from nt2c.core.errors import SettingsError
+from nt2c.core.revision import Part, made_by
 from nt2c.io.files import TEMPORARY_SUFFIX, remove_stale_temporaries
 from nt2c.io.records import write_json
 
@@ -49,6 +50,8 @@ class Stage:
         Keys of the stages whose outputs it reads.
     outputs : sequence of str
         Names in the folder.
+    code : sequence of str
+        Parts of the code, by their names in `core.revision`, whose changes change the result.
     """
 
     folder: Path
@@ -56,12 +59,14 @@ class Stage:
     inputs: Sequence[Path] = ()
     after: Sequence[str] = ()
     outputs: Sequence[str] = ()
+    code: Sequence[Part] = ()
 
     @cached_property
     def key(self) -> str:
         """Hash of everything that decides the result, as it was when first asked for."""
         files = [_file_key(path) for path in self.inputs]
-        what = [__version__, self.folder.name, dict(self.settings), files, list(self.after)]
+        made = made_by(*self.code)
+        what = [made, self.folder.name, dict(self.settings), files, list(self.after)]
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -114,7 +119,7 @@ def run_stage(stage: Stage, work: Callable[[Path], Mapping[str, Any]]) -> Outcom
     assert not missing, f"{stage.folder}: the stage left no {', '.join(missing)}"
     stamp = {
         "key": stage.key,
-        "version": __version__,
+        "made_by": made_by(*stage.code),
         "seconds": time.perf_counter() - started,
         "outputs": {name: _size(stage.folder / name) for name in stage.outputs},
         "settings": dict(stage.settings),
@@ -202,7 +207,7 @@ def _prepare(stage: Stage) -> None:
             return
         _discard(folder, ours=begun is not None)
     folder.mkdir()
-    write_json(folder / BEGUN, {"key": stage.key, "version": __version__})
+    write_json(folder / BEGUN, {"key": stage.key, "made_by": made_by(*stage.code)})
 
 
 def _discard(folder: Path, ours: bool) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from nt2c.core.errors import SettingsError
 from nt2c.core.precision import has_fast_bf16
+from nt2c.core.revision import Part, made_by
 from nt2c.io.records import append_record, read_records
 from nt2c.io.weights import read_weights, write_weights
 from nt2c.training.processes import Team, join
@@ -125,6 +126,7 @@ def train(
     folder: Path,
     fingerprint: Mapping[str, Any],
     *,
+    code: Part = "training",
     device: str = "auto",
     on_step: Callable[[int, float], None] | None = None,
 ) -> nn.Module:
@@ -148,6 +150,9 @@ def train(
     fingerprint : mapping
         What the run depends on, besides the precision that the device decides; a checkpoint of
         another one is refused.
+    code : str
+        Part of the code that the task is, by its name in `core.revision`; a checkpoint of another
+        revision is refused.
     device : str
         "auto", "cpu" or "cuda".
     on_step : callable, optional
@@ -179,7 +184,7 @@ def train(
         plain, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(settings.ema_decay)
     )
     precision = training_precision(settings, accelerator.device, team)
-    fingerprint = {**fingerprint, "precision": precision}
+    fingerprint = {**fingerprint, "precision": precision, "made_by": made_by(code)}
     done = _resume(folder, fingerprint, plain, average, optimizer, task, team)
 
     def forward(image: Tensor) -> Tensor:
@@ -265,12 +270,17 @@ def _stored_run(
             (folder / LOG).unlink()
         return None
     tensors, metadata = read_weights(folder / CHECKPOINT)
-    begun = dict(metadata["run"])
-    if begun != dict(fingerprint):
-        if begun | {"precision": fingerprint["precision"]} == dict(fingerprint):
+    begun, now = dict(metadata["run"]), dict(fingerprint)
+    if begun != now:
+        if begun | {"made_by": now["made_by"]} == now:
+            raise SettingsError(
+                f"{folder}: the training was begun by another state of nt2c "
+                f"({begun.get('made_by')}); go on with that, or delete the folder to start again"
+            )
+        if begun | {"precision": now["precision"]} == now:
             raise SettingsError(
                 f"{folder}: the training was begun in {begun.get('precision')}, and this device "
-                f"computes in {fingerprint['precision']}; go on with a device like the first, or "
+                f"computes in {now['precision']}; go on with a device like the first, or "
                 "delete the folder to start again"
             )
         raise SettingsError(

@@ -90,7 +90,10 @@ def train_synthesizer(
     gaussian = task.validate(network, 0)
     network.stir(settings.stir)
     fingerprint: dict[str, Any] = {"seed": seed, **settings.model_dump(mode="json")}
-    train(network, task, settings.optimizer, folder, fingerprint, device=device, on_step=on_step)
+    train(
+        network, task, settings.optimizer, folder, fingerprint,
+        code="noise", device=device, on_step=on_step,
+    )  # fmt: skip
     return _finish(task, network, seed, gaussian)
 
 

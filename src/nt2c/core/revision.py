@@ -1,0 +1,25 @@
+"""What state of the code made a result: the version, and a revision of each part.
+
+Between two releases the version stays, and what an older state of the code made must not count as
+done, or be trained further. So whoever changes results by more than rounding raises the revision of
+the part. Tests compare results of each part with figures that belong to its revision.
+"""
+
+from typing import Any, Literal
+
+from nt2c import __version__
+
+Part = Literal["denoising", "windows", "contrast", "noise", "training"]
+
+REVISIONS: dict[Part, int] = {
+    "denoising": 1,
+    "windows": 1,
+    "contrast": 1,
+    "noise": 1,
+    "training": 1,
+}
+
+
+def made_by(*parts: Part) -> dict[str, Any]:
+    """Return the version and the revisions of parts of the code, as JSON can hold them."""
+    return {"version": __version__, **{part: REVISIONS[part] for part in parts}}
