@@ -20,7 +20,7 @@ from nt2c.io.records import read_records
 from nt2c.models.critic import Critic
 from nt2c.models.synthesizer import Generator, GeneratorSettings, NoiseSynthesizer
 from nt2c.noise.resampling import Measure
-from nt2c.noise.samplers import ColouredNoise, WhiteNoise
+from nt2c.noise.samplers import BootstrapNoise, ColouredNoise, WhiteNoise
 from nt2c.noise.spectra import fit_covariance, power_spectra
 from nt2c.training.loop import CHECKPOINT, LOG
 from nt2c.training.sampler_files import load_sampler, write_sampler
@@ -371,6 +371,27 @@ def test_other_files_are_no_samplers(tmp_path: Path) -> None:
     write_weights(path, tensors, {**metadata, "format": 99})
     with pytest.raises(InputError, match="format 99"):
         load_sampler(path)
+
+
+@pytest.mark.parametrize("kind", ["coloured", "bootstrap", "wgan"])
+def test_a_sampler_file_with_a_tensor_of_another_shape_or_type_is_refused(
+    tmp_path: Path, kind: str
+) -> None:
+    from nt2c.io.weights import write_weights
+
+    path = tmp_path / "noise.safetensors"
+    fits = {"coloured": ColouredNoise.fit, "bootstrap": BootstrapNoise.fit}
+    sampler = fits[kind](patchy_windows()) if kind in fits else stirred_sampler()
+    tensors, metadata = sampler.to_tensors()
+    for name, tensor in tensors.items():
+        for wrong in (torch.zeros(0), torch.zeros(3, 5, 7), tensor.flatten()[:2], tensor.long()):
+            write_weights(path, {**tensors, name: wrong}, metadata)
+            with pytest.raises(InputError, match=r"noise\.safetensors"):
+                load_sampler(path)
+    for odd in (["wgan"], None, 3):
+        write_weights(path, tensors, {**metadata, "kind": odd})
+        with pytest.raises(InputError, match=r"noise\.safetensors: holds"):
+            load_sampler(path)
 
 
 def test_verdict() -> None:

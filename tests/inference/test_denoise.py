@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from nt2c.core.errors import InputError, SettingsError
+from nt2c.core.errors import InputError, Nt2cError, SettingsError
 from nt2c.imaging.fourier import resize, resize_mirrored
 from nt2c.inference import denoiser as module
 from nt2c.inference.denoiser import Denoiser, denoise, load_model
-from tests.inference.make import WORKING_A, identity_model, noise
+from nt2c.io.weights import write_weights
+from tests.inference.make import WORKING_A, identity_model, noise, random_model
 
 OPTIONS = {"device": "cpu", "precision": "fp32"}
 
@@ -152,3 +153,31 @@ def test_damaged_model_file_is_a_bad_input(tmp_path):
     damaged.write_bytes(b"half a model")
     with pytest.raises(InputError, match=r"damaged\.safetensors: not a readable"):
         load_model(damaged)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"pixel_size_a": None},
+        {"pixel_size_a": "abc"},
+        {"pixel_size_a": 0},
+        {"pixel_size_a": -3.0},
+        {"network": None},
+        {"network": [1, 2]},
+        {"network": {"widths": [8192, 8192], "blocks": [64, 64]}},  # 600 GB, were it believed
+        {"network": {"widths": [4] * 2000, "blocks": [1] * 2000}},
+        {"network": {"widths": [-1], "blocks": [1]}},
+        {"kind": ["denoiser"]},
+        {"format": "1"},
+        {"name": ["a"]},
+    ],
+)
+def test_a_model_file_that_says_nonsense_is_refused_by_name(tmp_path, wrong):
+    tensors, metadata = random_model().to_tensors()
+    path = tmp_path / "odd.safetensors"
+    write_weights(path, tensors, metadata)
+    load_model(path)
+    for said in (metadata | wrong, {k: v for k, v in metadata.items() if k not in wrong}):
+        write_weights(path, tensors, said)
+        with pytest.raises(Nt2cError, match=r"odd\.safetensors"):
+            load_model(path)

@@ -6,7 +6,13 @@ import pytest
 import torch
 
 from nt2c.core.errors import InputError
-from nt2c.io.records import append_record, read_records, write_json
+from nt2c.io.records import (
+    append_record,
+    read_json,
+    read_records,
+    write_json,
+    write_records,
+)
 
 
 def test_records_come_back_in_order(tmp_path):
@@ -32,10 +38,20 @@ def test_a_torn_line_is_no_record_and_is_cut_by_the_next(tmp_path):
     assert read_records(log) == [{"step": 1}, {"step": 3}]
 
 
-@pytest.mark.parametrize(("text", "words"), [("{]\n", "line 1 is not JSON"), ("3\n", "object")])
+DEEP = b"[" * 100_000 + b"]" * 100_000
+DAMAGED = [
+    (b"{]", "not JSON"),
+    (b"3", "object"),
+    (b'"\xb5"', "not JSON"),
+    (DEEP, "nested too deep"),
+]
+
+
+@pytest.mark.parametrize(("text", "words"), DAMAGED)
 def test_a_damaged_log_is_named(tmp_path, text, words):
     log = tmp_path / "log.jsonl"
-    log.write_text(text)
+    log.write_bytes(b"{}\n" + text + b"\n")
+    words = f"line 2 is .*{words}"
     with pytest.raises(InputError, match=rf"log\.jsonl: .*{words}"):
         read_records(log)
 
@@ -48,3 +64,28 @@ def test_a_missing_log_is_named(tmp_path):
 def test_write_json(tmp_path):
     write_json(tmp_path / "a.json", {"x": np.float32(0.5), "y": (1, float("inf"))})
     assert json.loads((tmp_path / "a.json").read_text()) == {"x": 0.5, "y": [1, None]}
+
+
+def test_a_log_is_written_anew_as_a_whole(tmp_path):
+    log = tmp_path / "log.jsonl"
+    for step in range(4):
+        append_record(log, {"step": step})
+
+    def fails_on_the_way():
+        yield {"step": 0}
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_records(log, fails_on_the_way())
+    assert len(read_records(log)) == 4
+    write_records(log, read_records(log)[:2])
+    assert read_records(log) == [{"step": 0}, {"step": 1}]
+    assert [path.name for path in tmp_path.iterdir()] == ["log.jsonl"]
+
+
+@pytest.mark.parametrize(("text", "words"), [*DAMAGED, (b"", "not JSON")])
+def test_damaged_json_is_named(tmp_path, text, words):
+    path = tmp_path / "a.json"
+    path.write_bytes(text)
+    with pytest.raises(InputError, match=rf"a\.json is .*{words}"):
+        read_json(path)

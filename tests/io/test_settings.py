@@ -67,5 +67,34 @@ def test_a_mistake_is_named_with_file_key_and_remedy(tmp_path, text, words):
 
 
 def test_a_missing_recipe_is_named(tmp_path):
-    with pytest.raises(SettingsError, match=r"absent\.toml: cannot read"):
+    with pytest.raises(SettingsError, match=r"absent\.toml: no such file"):
         read_settings(tmp_path / "absent.toml", Recipe)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a = " + "[" * 900 + "]" * 900,
+        "a = " + "[\n" * 5000 + "]\n" * 5000,
+        "a = " + "{a=" * 5000 + "1" + "}" * 5000,
+        ".".join("a" * 20_000) + " = 1",
+        "seed = " + "9" * 100_000,
+        "".join(f"k{i} = 1\n" for i in range(5_000)),
+        "".join(f"k{i} = 1\n" for i in range(100_000)),
+        "name = 'µ'".encode("latin-1"),
+        "name = 'a\0b'",
+    ],
+    ids=range(9),
+)
+def test_hostile_recipes_are_refused_by_name_and_in_few_words(tmp_path, text):
+    path = tmp_path / "recipe.toml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(SettingsError, match=r"recipe\.toml") as caught:
+        read_settings(path, Recipe)
+    assert len(str(caught.value)) < 5000
+
+
+def test_of_many_mistakes_some_are_told():
+    with pytest.raises(SettingsError, match=r"\d+ more of the kind") as caught:
+        Recipe.parse({f"k{i}": 1 for i in range(499)})
+    assert len(str(caught.value).splitlines()) == 21

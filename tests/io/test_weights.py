@@ -3,7 +3,7 @@ import safetensors.torch
 import torch
 
 from nt2c.core.errors import InputError
-from nt2c.io.weights import read_weights, write_weights
+from nt2c.io.weights import read_model_file, read_weights, write_weights
 
 
 def test_tensors_and_metadata_come_back(tmp_path):
@@ -27,7 +27,7 @@ def test_numbers_that_json_lacks_are_refused(tmp_path):
 
 
 def test_bad_files_are_named(tmp_path):
-    with pytest.raises(InputError, match=r"absent.*no such model file"):
+    with pytest.raises(InputError, match=r"absent.*no such file"):
         read_weights(tmp_path / "absent")
     (tmp_path / "text").write_text("not weights, only some text that is long enough")
     with pytest.raises(InputError, match=r"text.*not a readable safetensors"):
@@ -35,6 +35,25 @@ def test_bad_files_are_named(tmp_path):
     safetensors.torch.save_file({"a": torch.ones(1)}, tmp_path / "foreign")
     with pytest.raises(InputError, match=r"foreign.*not written by nt2c"):
         read_weights(tmp_path / "foreign")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{not json", "[1]", "null", "3", "[" * 100_000 + "]" * 100_000, '{"a": 1' + "0" * 5000 + "}"],
+)
+def test_a_description_that_is_no_json_object_is_named(tmp_path, text):
+    path = tmp_path / "model.safetensors"
+    safetensors.torch.save_file({"a": torch.ones(1)}, path, metadata={"nt2c": text})
+    with pytest.raises(InputError, match=r"model\.safetensors: the description"):
+        read_weights(path)
+
+
+def test_weights_that_are_not_finite_are_for_no_use(tmp_path):
+    path = tmp_path / "model.safetensors"
+    write_weights(path, {"a": torch.ones(3), "b": torch.tensor([1.0, torch.nan])}, {})
+    read_weights(path)
+    with pytest.raises(InputError, match=r"model\.safetensors: damaged: b holds NaN"):
+        read_model_file(path)
 
 
 def test_a_truncated_file_is_named(tmp_path):

@@ -1,6 +1,9 @@
 """Atoms and maps -> contrast potential, and the readers that feed them."""
 
+import bz2
 import gzip
+import resource
+import zlib
 from pathlib import Path
 
 import gemmi
@@ -270,6 +273,43 @@ def test_read_map_refuses_unknown_voxel_size(tmp_path):
     path.write_bytes(b"no map")
     with pytest.raises(InputError, match=r"map\.mrc"):
         read_map(path)
+
+
+def bomb(head, gigabytes):
+    packer = zlib.compressobj(1, zlib.DEFLATED, 31)
+    parts = [packer.compress(head)]
+    parts += [packer.compress(bytes(1 << 20)) for _ in range(int(1024 * gigabytes))]
+    return b"".join([*parts, packer.flush()])
+
+
+def test_what_swells_when_decompressed_is_refused_within_memory(tmp_path):
+    path = tmp_path / "map.mrc"
+    with mrcfile.new(path) as out:
+        out.set_data(np.ones((4, 4, 4), np.float32))
+        out.voxel_size = 1.0
+        for axis in "xyz":
+            out.header[f"n{axis}"] = out.header[f"m{axis}"] = 1000
+            out.header.cella[axis] = 1000.0
+    (tmp_path / "map.mrc.gz").write_bytes(bomb(path.read_bytes()[:1024], 0.01))
+    (tmp_path / "model.pdb.gz").write_bytes(bomb(b"HEADER\n", 0.4))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(InputError, match=r"map\.mrc\.gz.*1000, 1000, 1000.*scale it"):
+        read_map(tmp_path / "map.mrc.gz")
+    with pytest.raises(InputError, match=r"model\.pdb\.gz.*not an atomic model"):
+        read_structure(tmp_path / "model.pdb.gz")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1 << 20  # kB
+
+
+def test_compressed_maps_are_read(tmp_path):
+    plain = tmp_path / "map.mrc"
+    data = blob((10, 12, 14), 1.3, (5, 6, 9)).numpy()
+    with mrcfile.new(plain) as out:
+        out.set_data(data)
+        out.voxel_size = 1.3
+    for ending, compress in ((".gz", gzip.compress), (".bz2", bz2.compress)):
+        path = tmp_path / f"map.mrc{ending}"
+        path.write_bytes(compress(plain.read_bytes()))
+        assert np.array_equal(read_map(path)[0].numpy(), data)
 
 
 @pytest.mark.parametrize("pixel_size_a", [2.0, 3.7, 5.0])

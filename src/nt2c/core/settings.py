@@ -9,6 +9,8 @@ from pydantic_core import ErrorDetails
 
 from nt2c.core.errors import SettingsError
 
+_SHOWN = 20
+
 
 class Settings(BaseModel):
     """Base of all settings: immutable, no unknown keys, finite numbers, defaults checked too.
@@ -41,7 +43,10 @@ class Settings(BaseModel):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            lines = [_explain(cls, detail, where) for detail in error.errors()]
+            problems = error.errors()
+            lines = [_explain(cls, detail, where) for detail in problems[:_SHOWN]]
+            if len(problems) > _SHOWN:
+                lines.append(f"{where}: {len(problems) - _SHOWN} more of the kind")
             raise SettingsError("\n".join(lines)) from None
 
 

@@ -18,7 +18,7 @@ from nt2c.imaging.fourier import resampled_shape, resize, resize_mirrored
 from nt2c.imaging.scale import Scaling, fit_scaling, outlier_limits
 from nt2c.inference.device import choose_device
 from nt2c.inference.network import BF16_TOLERANCE, bf16_deviation, run_network
-from nt2c.io.weights import read_weights
+from nt2c.io.weights import read_model_file
 from nt2c.models.denoiser import DenoiserModel
 
 BUNDLED = "general"
@@ -51,7 +51,7 @@ def load_model(name_or_path: str | Path = BUNDLED) -> DenoiserModel:
             f"model {name_or_path}: neither a bundled model ({', '.join(known) or 'none'}) nor a "
             "file; `nt2c models` lists the bundled ones, or give the path of a model file"
         )
-    return DenoiserModel.from_tensors(*read_weights(path), where=str(path))
+    return DenoiserModel.from_tensors(*read_model_file(path), where=str(path))
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,21 @@ def check_regular(path: Path | str) -> None:
         raise InputError(f"{path}: a named pipe or device, not a file; give a regular file")
 
 
+def read_bytes(path: Path | str) -> bytes:
+    """Return what a small file holds.
+
+    Raises
+    ------
+    InputError
+        It is not there, no regular file, or cannot be read.
+    """
+    check_regular(path)
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+
+
 @contextmanager
 def atomic_path(final: Path | str) -> Iterator[Path]:
     """Give a temporary path to write to; rename it to `final` when the block ends without an error.

@@ -3,12 +3,12 @@
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
 from nt2c.core.errors import InputError
-from nt2c.io.files import atomic_path
+from nt2c.io.files import atomic_path, read_bytes
 
 
 def append_record(path: Path | str, record: Mapping[str, Any]) -> None:
@@ -19,11 +19,10 @@ def append_record(path: Path | str, record: Mapping[str, Any]) -> None:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    line = json.dumps(_plain(record), allow_nan=False) + "\n"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
     try:
         _cut_torn_line(descriptor)
-        os.write(descriptor, line.encode())
+        os.write(descriptor, _line(record).encode())
     finally:
         os.close(descriptor)
 
@@ -34,23 +33,54 @@ def read_records(path: Path | str) -> list[dict[str, Any]]:
     Raises
     ------
     InputError
-        The file does not exist, or a line is not a JSON object.
+        The file does not exist or cannot be read, or a line is not a JSON object.
     """
-    path = Path(path)
+    lines = read_bytes(path).split(b"\n")[:-1]
+    return [parse_json(line, f"{path}: line {n}") for n, line in enumerate(lines, start=1)]
+
+
+def write_records(path: Path | str, records: Iterable[Mapping[str, Any]]) -> None:
+    """Write a log anew, whole or not at all; one line each, as `append_record` makes it."""
+    text = "".join(_line(record) for record in records)
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def read_json(path: Path | str) -> dict[str, Any]:
+    """Return the JSON object in a file.
+
+    Raises
+    ------
+    InputError
+        The file does not exist or cannot be read, or does not hold a JSON object.
+    """
+    return parse_json(read_bytes(path), str(path))
+
+
+def parse_json(content: str | bytes, where: str) -> dict[str, Any]:
+    """Return the JSON object that a text holds.
+
+    Parameters
+    ----------
+    content : str or bytes
+        The text; bytes are UTF-8.
+    where : str
+        What it comes from, for the message.
+
+    Raises
+    ------
+    InputError
+        It is not JSON, nested deeper than Python can go, or not an object.
+    """
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")[:-1]
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    records = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise InputError(f"{path}: line {number} is not JSON: {error}") from None
-        if not isinstance(record, dict):
-            raise InputError(f"{path}: line {number} is not a JSON object")
-        records.append(record)
-    return records
+        value = json.loads(content.decode() if isinstance(content, bytes) else content)
+    except RecursionError:
+        raise InputError(f"{where} is nested too deep; nt2c did not write this") from None
+    except ValueError as error:
+        raise InputError(f"{where} is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{where} is not a JSON object")
+    return value
 
 
 def write_json(path: Path | str, value: Any) -> None:
@@ -58,6 +88,10 @@ def write_json(path: Path | str, value: Any) -> None:
     text = json.dumps(_plain(value), allow_nan=False, indent=2) + "\n"
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def _line(record: Mapping[str, Any]) -> str:
+    return json.dumps(_plain(record), allow_nan=False) + "\n"
 
 
 def _plain(value: Any) -> Any:

@@ -2,18 +2,26 @@
 
 import bz2
 import gzip
+import math
 import re
+import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from nt2c.core.errors import InputError
+from nt2c.io.files import check_regular
+from nt2c.io.mrc import MrcReader
 
 if TYPE_CHECKING:
     import gemmi
 
+_COMPRESSION = {".gz": "gzip", ".bz2": "bzip2"}
+_LARGEST_MODEL_BYTES = 384 << 20  # the largest entry of the PDB has 350 MB
+_LARGEST_MAP_PX = 600**3
 _CHAINS_GO_ON = re.compile(rb"^REMARK 350 ([A-Za-z0-9](?:, ?[A-Za-z0-9])*,?) *$", re.MULTILINE)
 
 
@@ -37,14 +45,14 @@ def read_structure(path: str | Path) -> "gemmi.Structure":
     """
     import gemmi
 
-    path = _existing(path)
+    path = Path(path)
     try:
         content = _decompressed(path)
         if content.lstrip().startswith((b"data_", b"#", b"loop_")):
             structure = gemmi.make_structure_from_block(gemmi.cif.read_string(content).sole_block())
         else:
             structure = gemmi.read_pdb_string(_mend_remark_350(content))
-    except (OSError, EOFError, ValueError, RuntimeError) as error:
+    except (OSError, EOFError, ValueError, RuntimeError, zlib.error) as error:
         raise InputError(
             f"{path}: cannot be read as mmCIF or PDB ({error}); download it again from wwpdb.org"
         ) from error
@@ -72,43 +80,51 @@ def read_map(path: str | Path) -> tuple[Tensor, float]:
     Raises
     ------
     InputError
-        The file is not a three-dimensional map of cubic voxels of known size.
+        The file is not a three-dimensional map of cubic voxels of known size, or too large.
     """
-    import mrcfile
-
-    path = _existing(path)
+    check_regular(path)
+    path = Path(path)
+    reader = MrcReader(path, _COMPRESSION.get(path.suffix, ""))
     try:
-        with mrcfile.open(path, permissive=False) as opened:
-            header, data = opened.header, opened.data.copy()
-            sizes = [float(opened.voxel_size[axis]) for axis in ("x", "y", "z")]
-    except (OSError, EOFError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as an MRC map ({error})") from error
-    if data.ndim != 3 or data.dtype.kind == "c":
-        raise InputError(f"{path}: not a real three-dimensional map (shape {data.shape})")
-    if not (min(sizes) > 0 and max(sizes) - min(sizes) < 0.01 * max(sizes)):
-        raise InputError(
-            f"{path}: voxels must be cubic and of known size, the header says {sizes} A; "
-            "mend the header, for example with e2proc3d.py or relion_image_handler"
-        )
-    stored = [int(header[name]) for name in ("maps", "mapr", "mapc")]
+        record = reader.header.record
+        shape = (reader.sections, *reader.shape)
+        sizes = _voxel_sizes_a(record)
+        if not (min(sizes) > 0 and max(sizes) - min(sizes) < 0.01 * max(sizes)):
+            raise InputError(
+                f"{path}: voxels must be cubic and of known size, the header says {sizes} A; "
+                "mend the header, for example with e2proc3d.py or relion_image_handler"
+            )
+        if shape[0] < 2:
+            raise InputError(f"{path}: not a three-dimensional map (shape {shape})")
+        if math.prod(shape) > _LARGEST_MAP_PX:
+            raise InputError(
+                f"{path}: a map of {shape} voxels; cut or scale it to {_LARGEST_MAP_PX:,} at most, "
+                "for example with relion_image_handler --rescale_angpix"
+            )
+        data = np.stack([reader.read(section) for section in range(reader.sections)])
+    finally:
+        reader.close()
+    stored = [int(record[name]) for name in ("maps", "mapr", "mapc")]
     if sorted(stored) == [1, 2, 3]:
-        data = data.transpose([stored.index(axis) for axis in (3, 2, 1)])
-    return torch.from_numpy(data.astype("float32")), sum(sizes) / 3
+        data = np.ascontiguousarray(data.transpose([stored.index(axis) for axis in (3, 2, 1)]))
+    return torch.from_numpy(data), sum(sizes) / 3
 
 
-def _existing(path: str | Path) -> Path:
-    if not Path(path).is_file():
-        raise InputError(f"{path}: no such file; check the path")
-    return Path(path)
+def _voxel_sizes_a(record: Any) -> list[float]:
+    """Sizes along x, y and z; 0 where the header does not tell."""
+    cells = [(float(record["cella"][axis]), int(record[f"m{axis}"])) for axis in "xyz"]
+    return [cell / count if count > 0 and math.isfinite(cell) else 0.0 for cell, count in cells]
 
 
 def _decompressed(path: Path) -> bytes:
     """Content of a file, decompressed by what its name ends with."""
-    if path.suffix == ".gz":
-        return gzip.decompress(path.read_bytes())
-    if path.suffix == ".bz2":
-        return bz2.decompress(path.read_bytes())
-    return path.read_bytes()
+    check_regular(path)
+    opened: Any = {".gz": gzip.open, ".bz2": bz2.open}.get(path.suffix, open)
+    with opened(path, "rb") as file:
+        content: bytes = file.read(_LARGEST_MODEL_BYTES + 1)
+    if len(content) > _LARGEST_MODEL_BYTES:
+        raise InputError(f"{path}: more than {_LARGEST_MODEL_BYTES >> 20} MiB, not an atomic model")
+    return content
 
 
 def _mend_remark_350(content: bytes) -> bytes:

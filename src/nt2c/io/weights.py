@@ -10,7 +10,8 @@ import safetensors.torch
 import torch
 
 from nt2c.core.errors import InputError
-from nt2c.io.files import atomic_path
+from nt2c.io.files import atomic_path, check_regular
+from nt2c.io.records import parse_json
 
 _KEY = "nt2c"
 
@@ -44,9 +45,7 @@ def read_weights(path: Path | str) -> tuple[dict[str, torch.Tensor], dict[str, A
     InputError
         The file is missing, damaged, not safetensors, or not written by nt2c.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such model file")
+    check_regular(path)
     try:
         with safetensors.safe_open(path, framework="pt") as stored:
             text = (stored.metadata() or {}).get(_KEY)
@@ -57,4 +56,21 @@ def read_weights(path: Path | str) -> tuple[dict[str, torch.Tensor], dict[str, A
         ) from None
     if text is None:
         raise InputError(f"{path}: these weights were not written by nt2c (no metadata '{_KEY}')")
-    return tensors, json.loads(text)
+    return tensors, parse_json(text, f"{path}: the description in this model file")
+
+
+def read_model_file(path: Path | str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Read weights that shall be used, not trained on: every value must be finite.
+
+    Raises
+    ------
+    InputError
+        As `read_weights` does, or a tensor holds NaN or infinity.
+    """
+    tensors, metadata = read_weights(path)
+    for name, tensor in tensors.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise InputError(
+                f"{path}: damaged: {name} holds NaN or infinity; fetch or train it again"
+            )
+    return tensors, metadata

@@ -4,12 +4,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from pydantic import BaseModel, Field, ValidationError
 from torch import Tensor
 
 from nt2c.core.errors import InputError
 from nt2c.models.unet import UNet, UNetSettings
 
 FORMAT = 1
+
+
+class _Description(BaseModel):
+    """What a model file must say; what else it says is kept as it is."""
+
+    name: str
+    network: UNetSettings
+    pixel_size_a: float = Field(gt=0, allow_inf_nan=False)
 
 
 @dataclass(frozen=True)
@@ -45,7 +54,7 @@ class DenoiserModel:
         Raises
         ------
         InputError
-            When the file holds something else, or a newer format.
+            When the file holds something else, a newer format, or is damaged.
         """
         if metadata.get("kind") != "denoiser":
             raise InputError(
@@ -55,10 +64,19 @@ class DenoiserModel:
             raise InputError(
                 f"{where}: model format {metadata.get('format')} is not {FORMAT}; update nt2c"
             )
-        network = UNet(UNetSettings.parse(metadata["network"], where))
         try:
-            network.load_state_dict({k: v.float() for k, v in tensors.items()})
+            head = _Description.model_validate(metadata)
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(map(str, first["loc"]))
+            raise InputError(
+                f"{where}: damaged description: '{key}': {first['msg']}; fetch or train it again"
+            ) from None
+        with torch.device("meta"):  # takes no memory: what the file says may be wrong
+            network = UNet(head.network)
+        try:
+            network.load_state_dict({k: v.float() for k, v in tensors.items()}, assign=True)
         except RuntimeError as error:
             raise InputError(f"{where}: weights do not fit the network: {error}") from None
         network.eval().requires_grad_(False)
-        return cls(network, float(metadata["pixel_size_a"]), metadata)
+        return cls(network, head.pixel_size_a, metadata)

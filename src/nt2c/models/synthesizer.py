@@ -10,7 +10,7 @@ drawn, and no pixel is special. No transposed convolution, no bounded output.
 
 import math
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -28,21 +28,27 @@ _LARGEST_LOG_GAIN = 2.5
 _WINDOWS_PER_SIDE = 2
 _LEAK = 0.2
 _GRAIN_SPREAD = 0.7  # standard deviation of the logarithm of a grain's size: kurtosis 21
+_Positive = Annotated[float, Field(gt=0)]
 
 
 class GeneratorSettings(Settings):
     """Noise maps and size of the network."""
 
-    width: int = Field(16, ge=1, description="channels")
-    borders: tuple[float, ...] = Field(
-        (0.04, 0.16), min_length=1, description="of the frequency bands with a gain each, 1/px"
+    width: int = Field(16, ge=1, le=8192, description="channels")
+    borders: tuple[_Positive, ...] = Field(
+        (0.04, 0.16),
+        min_length=1,
+        max_length=64,
+        description="of the frequency bands with a gain each, 1/px",
     )
-    white: int = Field(1, ge=0, description="maps of white noise beside the coloured one")
-    slow_px: tuple[float, ...] = Field(
-        (1.0, 3.0, 8.0, 20.0, 50.0), description="correlation lengths (sigma) of slow maps"
+    white: int = Field(1, ge=0, le=64, description="maps of white noise beside the coloured one")
+    slow_px: tuple[_Positive, ...] = Field(
+        (1.0, 3.0, 8.0, 20.0, 50.0),
+        max_length=64,
+        description="correlation lengths (sigma) of slow maps",
     )
-    whole: int = Field(2, ge=0, description="values that are constant over a draw")
-    lines: int = Field(1, ge=0, description="maps constant along x, and as many along y")
+    whole: int = Field(2, ge=0, le=64, description="values that are constant over a draw")
+    lines: int = Field(1, ge=0, le=64, description="maps constant along x, and as many along y")
 
 
 class Generator(nn.Module):
@@ -278,7 +284,7 @@ class NoiseSynthesizer:
             side = (weights["kernels"].shape[-1] + 1) // 2
             network = Generator(settings, torch.zeros(4 * side, 4 * side), side)
             network.load_state_dict(weights)
-        except (RuntimeError, KeyError) as error:
+        except (RuntimeError, KeyError, IndexError, ValueError) as error:
             raise InputError(f"weights do not fit the noise synthesizer: {error}") from None
         network.eval().requires_grad_(False)
         own = ("format", "kind", "generator")

@@ -6,7 +6,7 @@ what a pixel becomes depends on its surroundings alone and tiles equal the whole
 """
 
 from itertools import pairwise
-from typing import Self
+from typing import Annotated, Self
 
 from jaxtyping import Float
 from pydantic import Field, model_validator
@@ -19,8 +19,12 @@ from nt2c.core.settings import Settings
 class UNetSettings(Settings):
     """Size of the network, level by level, the finest first."""
 
-    widths: tuple[int, ...] = Field((32, 64, 96, 128), min_length=1, description="channels")
-    blocks: tuple[int, ...] = Field((1, 2, 2, 2), description="residual blocks per direction")
+    widths: tuple[Annotated[int, Field(ge=1, le=8192)], ...] = Field(
+        (32, 64, 96, 128), min_length=1, max_length=12, description="channels"
+    )
+    blocks: tuple[Annotated[int, Field(ge=0, le=64)], ...] = Field(
+        (1, 2, 2, 2), description="residual blocks per direction"
+    )
 
     @model_validator(mode="after")
     def _levels_agree(self) -> Self:

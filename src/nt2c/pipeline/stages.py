@@ -23,10 +23,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from nt2c.core.errors import SettingsError
+from nt2c.core.errors import InputError, SettingsError
 from nt2c.core.revision import Part, made_by
 from nt2c.io.files import TEMPORARY_SUFFIX, remove_stale_temporaries
-from nt2c.io.records import write_json
+from nt2c.io.records import read_json, write_json
 
 STAMP = "stage.json"
 BEGUN = "begun.json"
@@ -227,10 +227,9 @@ def _discard(folder: Path, ours: bool) -> None:
 
 def _read(path: Path) -> dict[str, Any] | None:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_json(path)
+    except InputError:
         return None
-    return value if isinstance(value, dict) else None
 
 
 def _file_key(path: Path) -> list[Any]:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from nt2c.core.errors import SettingsError
 from nt2c.core.precision import has_fast_bf16
 from nt2c.core.revision import Part, made_by
-from nt2c.io.records import append_record, read_records
+from nt2c.io.records import append_record, read_records, write_records
 from nt2c.io.weights import read_weights, write_weights
 from nt2c.training.processes import Team, join
 from nt2c.training.settings import OptimizerSettings
@@ -289,8 +289,6 @@ def _stored_run(
         )
     done = int(metadata["step"])
     if (folder / LOG).exists():
-        kept = [r for r in read_records(folder / LOG) if r["step"] <= done]
-        (folder / LOG).unlink()
-        for record in kept:
-            append_record(folder / LOG, record)
+        records = read_records(folder / LOG)
+        write_records(folder / LOG, (r for r in records if r.get("step", 0) <= done))
     return tensors, done
