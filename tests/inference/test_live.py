@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from nt2c.cli import app
+from nt2c.cli.live import denoise_live
 from nt2c.inference import live as module
 from nt2c.inference.denoiser import denoise, load_model
 from nt2c.inference.live import Arrivals, watch
@@ -18,6 +19,7 @@ from nt2c.inference.plan import plan_jobs
 from nt2c.inference.runner import Runner, RunOptions
 from nt2c.inference.settings import DenoiseSettings
 from nt2c.inference.stopping import Stop
+from nt2c.inference.summary import read_summary
 from nt2c.io.inputs import find_inputs
 from tests.inference.make import files, micrograph, noise, pixels
 
@@ -69,9 +71,6 @@ def test_each_good_one_once_the_corrupt_one_told_and_the_end(tmp_path, raw, mode
                 file.write(whole[start:stop])
 
         return append
-
-    def nothing():
-        pass
 
     Script(
         monkeypatch,
@@ -146,6 +145,76 @@ def test_a_file_must_rest_between_two_looks(tmp_path):
     assert arrivals.look(jobs) == []
     assert arrivals.look(jobs) == jobs
     assert arrivals.look(jobs) == []
+
+
+@pytest.fixture
+def live(raw, model, monkeypatch):
+    """Return a function that watches as the command does while events happen; gives the summary."""
+
+    def run(out, *events, stop=None, on_result=lambda result: None):
+        Script(monkeypatch, *events)
+        denoise_live(
+            [str(raw)], out, model, OPTIONS, device="cpu", stars=[], suffix="", poll_s=1.0,
+            idle_exit_s=2.5, stop=Stop() if stop is None else stop, on_result=on_result,
+        )  # fmt: skip
+        return told(out)
+
+    return run
+
+
+def told(out):
+    """Return whether a summary says that it is finished, and what became of each."""
+    results, about = read_summary(out / "summary.json")
+    return about["finished"], about.get("stopped"), {r.input.name: r.status for r in results}
+
+
+def nothing():
+    pass
+
+
+def test_summary_is_true_when_a_restart_is_stopped_or_killed(tmp_path, raw, live):
+    out = tmp_path / "out"
+    micrograph(raw / "a.mrc")
+    micrograph(raw / "b.mrc", seed=1)
+    assert live(out) == (True, None, {"a.mrc": "done", "b.mrc": "done"})
+
+    stop = Stop()  # before anything was looked at
+    micrograph(raw / "c.mrc", seed=2)
+    whole = {"a.mrc": "done", "b.mrc": "done", "c.mrc": "left"}
+    assert live(out, stop.request, stop=stop) == (True, "SIGTERM", whole)
+    stop.request()
+    assert live(out, stop=stop) == (True, "SIGTERM", {"a.mrc": "done", "b.mrc": "done"})
+
+    def kill(result):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        live(out, on_result=kill)
+    assert told(out) == (False, None, whole)
+    last = {"a.mrc": "skipped", "b.mrc": "skipped", "c.mrc": "done"}
+    assert live(out) == (True, None, last)
+    (out / "a.mrc").unlink()
+    with pytest.raises(KeyboardInterrupt):
+        live(out, on_result=kill)
+    assert told(out)[2] == last | {"a.mrc": "left"}
+
+
+def test_killed_at_first_a_watch_leaves_a_summary(tmp_path, raw, live):
+    micrograph(raw / "a.mrc")
+
+    def kill(result):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        live(tmp_path / "out", on_result=kill)
+    assert told(tmp_path / "out") == (False, None, {"a.mrc": "left"})
+
+
+def test_what_is_removed_during_the_watch_has_failed(tmp_path, raw, live):
+    out = tmp_path / "out"
+    micrograph(raw / "a.mrc")
+    _, _, statuses = live(out, nothing, nothing, lambda: (out / "a.mrc").unlink())
+    assert statuses == {"a.mrc": "failed"}
 
 
 def test_live_command(tmp_path, raw, model_file):

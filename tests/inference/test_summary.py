@@ -12,10 +12,11 @@ from nt2c.inference import reading
 from nt2c.inference import summary as summary_module
 from nt2c.inference.batch import denoise_files
 from nt2c.inference.settings import DenoiseSettings
+from nt2c.inference.stopping import Stop
 from nt2c.inference.summary import read_summary
 from nt2c.io.inputs import find_inputs
 from nt2c.io.micrographs import Micrograph
-from tests.inference.make import files, micrograph, noise
+from tests.inference.make import files, micrograph, noise, random_model
 from tests.io.make import write_mrc
 
 FP32 = DenoiseSettings(precision="fp32")
@@ -74,6 +75,40 @@ def test_retry_failed_does_only_those(tmp_path, raw, model):
     results, _ = read_summary(out / "summary.json")
     assert [(r.input.name, r.status) for r in results] == [(f"{n}.mrc", "done") for n in "abc"]
     assert run(raw, out, model, retry_failed=True).results == ()
+
+
+def test_what_was_done_stands_while_model_and_settings_are_the_same(tmp_path, raw, model):
+    out, stop = tmp_path / "out", Stop()
+    run(raw, out, model)
+    stop.request()
+    again = run(raw, out, model, stop=stop)
+    assert again.counts == {"left": 3}  # this run did nothing
+    results, about = read_summary(out / "summary.json")
+    assert (about["finished"], about["stopped"], about["counts"]) == (True, "SIGTERM", {"done": 3})
+    assert [result.shape for result in results] == [(48, 56)] * 3
+    (out / "b.mrc").unlink()
+    run(raw, out, model, stop=stop)
+    assert read_summary(out / "summary.json")[1]["counts"] == {"done": 2, "left": 1}
+    run(raw, out, random_model(seed=1), stop=stop)
+    assert read_summary(out / "summary.json")[1]["counts"] == {"left": 3}
+
+
+def test_outputs_that_are_removed_during_the_run_have_failed(tmp_path, raw, model):
+    out = tmp_path / "out"
+
+    def remove(result):
+        if result.input.name == "a.mrc":
+            out.rename(tmp_path / "away")
+
+    summary = run(raw, out, model, on_result=remove)
+    gone = [r for r in summary.results if not (out / f"{r.input.stem}.mrc").is_file()]
+    assert gone == summary.with_status("failed")
+    assert summary.results[0].message == (
+        f"{out / 'a.mrc'}: was written, and is not there any more; who removed it? Run again to "
+        "make it anew"
+    )
+    assert read_summary(out / "summary.json")[0] == list(summary.results)
+    assert run(raw, out, model).with_status("failed") == []
 
 
 def test_what_is_no_summary_is_refused(tmp_path):

@@ -6,18 +6,19 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from nt2c import __version__
 from nt2c.core.errors import SettingsError
 from nt2c.inference.device import choose_device, describe_device, split_device
 from nt2c.inference.plan import Shard, plan_jobs, prepare_folders
 from nt2c.inference.runner import OnResult, Runner, RunOptions
 from nt2c.inference.settings import DenoiseSettings
-from nt2c.inference.stamps import model_fingerprint
+from nt2c.inference.stamps import RESULTS_REVISION, model_fingerprint
 from nt2c.inference.stopping import Stop
 from nt2c.inference.summary import (
-    FileResult,
     Summary,
-    others_done,
+    confirmed,
     retried,
+    standing,
     summary_path,
     try_to_write_summary,
     updated,
@@ -94,14 +95,13 @@ def denoise_files(
     everything = plan_jobs(list(inputs), folder, suffix)
     jobs = [job for job in everything if shard is None or shard.has(job.item)]
     path = summary_path(folder, shard)
-    earlier = [FileResult(job.item.path, job.output, "left") for job in jobs]
+    devices = split_device(device)
+    about = describe_run(model, options.settings, devices, shard, stars)
     if retry_failed:
         jobs, earlier = retried(jobs, path)
     else:
-        earlier += others_done(jobs, path)
+        earlier = standing(jobs, path, about)
     prepare_folders(folder, jobs)
-    devices = split_device(device)
-    about = describe_run(model, options.settings, devices, shard, stars)
     if note := try_to_write_summary(path, earlier, about, finished=False):
         raise SettingsError(f"-o {note}")
     if len(devices) > 1:
@@ -112,8 +112,8 @@ def denoise_files(
         if shard:
             runner.decide_precision(everything)
         results = runner.run(jobs, on_result, stop)
-    about["seconds"] = time.perf_counter() - started
-    about["stopped"] = stop.signal.name if stop and stop.signal else None
+    results = confirmed(results)
+    about |= describe_end(started, stop)
     note = try_to_write_summary(path, updated(earlier, results), about, finished=True)
     if json:
         note = try_to_write_summary(json, results, about, finished=True) or note
@@ -135,10 +135,20 @@ def describe_run(
         A device does not exist here.
     """
     return {
+        "version": __version__,
+        "revision": RESULTS_REVISION,
         "shard": [shard.index, shard.count] if shard else None,
         "stars": [os.path.abspath(star) for star in stars],
         "model": model.metadata.get("name"),
         "model_hash": model_fingerprint(model),
         "device": ", ".join(describe_device(choose_device(name)) for name in devices),
         "settings": settings.model_dump(),
+    }
+
+
+def describe_end(started: float, stop: Stop | None) -> dict[str, Any]:
+    """Return what a summary says of the end of a run that began at `started`, perf_counter."""
+    return {
+        "seconds": time.perf_counter() - started,
+        "stopped": stop.signal.name if stop and stop.signal else None,
     }

@@ -26,13 +26,22 @@ class LiveState:
         Latest result of each input, in the order in which they were tried.
     waiting : dict of Path to str
         Inputs that are not complete, and what is missing.
+    found : list of Job
+        All there was to do at the last look.
     over : bool
         Whether the watch has ended.
     """
 
     results: dict[Path, FileResult] = field(default_factory=dict)
     waiting: dict[Path, str] = field(default_factory=dict)
+    found: list[Job] = field(default_factory=list)
     over: bool = False
+
+    def account(self) -> list[FileResult]:
+        """Return the latest result of each input; "left" of those that have none yet."""
+        untried = (job for job in self.found if job.item.path not in self.results)
+        left = (FileResult(job.item.path, job.output, "left") for job in untried)
+        return [*self.results.values(), *left]
 
     def with_status(self, status: str) -> list[FileResult]:
         """Return the results that are "done", "skipped" or "failed"."""
@@ -111,7 +120,8 @@ def watch(
     on_result : callable, optional
         Called with each result.
     on_look : callable, optional
-        Called after each look that changed something, while much is done, and at the end.
+        Called after each look that changed something, before and while much is done, and at the
+        end.
     """
     state, arrivals = LiveState(), Arrivals()
     shown_at = quiet_since = time.monotonic()
@@ -132,9 +142,10 @@ def watch(
             show()
 
     while not stop:
-        jobs = _found(find)
+        state.found = jobs = _found(find)
         ready = arrivals.look(jobs)
         if ready:
+            show()
             prepare_folders(output_dir, ready)
             runner.run(ready, tell, stop)
         if ready or arrivals.changed:

@@ -1,24 +1,25 @@
 """What became of a batch, and the file that tells it: OUTPUT/summary.json.
 
 A sharded run writes summary.shard-I-of-N.json instead. The file is there from the start of a run,
-with every micrograph as "left"; one that says `finished: false` belongs to a run that still goes on
-or was killed.
+with every micrograph as "left" that no earlier run has done; one that says `finished: false`
+belongs to a run that still goes on or was killed.
 """
 
 import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from nt2c import __version__
 from nt2c.core.errors import InputError, SettingsError
 from nt2c.inference.plan import Job, Shard
 from nt2c.io.records import write_json
 
 FORMAT = 1
+_DECIDING = ("version", "revision", "model_hash", "settings")
+_REMOVED = "was written, and is not there any more; who removed it? Run again to make it anew"
 Status = Literal["done", "skipped", "failed", "left"]
 
 
@@ -120,7 +121,7 @@ def write_summary(
         for result in results
     ]
     counts = Counter(row["status"] for row in rows)
-    record = {"format": FORMAT, "version": __version__, **about, "finished": finished}
+    record = {"format": FORMAT, **about, "finished": finished}
     write_json(path, {**record, "counts": counts, "results": rows})
 
 
@@ -176,24 +177,57 @@ def retried(jobs: Sequence[Job], path: Path) -> tuple[list[Job], list[FileResult
     return [job for job in jobs if _absolute(job.item.path) in failed], results
 
 
-def others_done(jobs: Sequence[Job], path: Path) -> list[FileResult]:
-    """Return what an earlier summary, if there is one, says of others whose results are there."""
+def standing(jobs: Sequence[Job], path: Path, about: Mapping[str, Any]) -> list[FileResult]:
+    """Return what is known before a run: of its own jobs, and of others whose results are there.
+
+    What an earlier run of the same model and settings made stands until it is made again; the other
+    jobs are "left". Of results of other runs in the folder their summary tells.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+        Of the run.
+    path : Path
+        Summary of the earlier run, if there is one.
+    about : mapping
+        What the summary says of this run.
+    """
     try:
-        results, _ = read_summary(path)
+        results, before = read_summary(path)
     except InputError:
-        return []
-    here = {_absolute(job.item.path) for job in jobs} | {_absolute(job.output) for job in jobs}
+        results, before = [], {}
+    there = {result.input: result for result in results if result.output.is_file()}
+    same = all(before.get(key) == about[key] for key in _DECIDING)
+    known = []
+    for job in jobs:
+        result = there.pop(_absolute(job.item.path), None)
+        if not same or result is None or result.output != _absolute(job.output):
+            result = FileResult(job.item.path, job.output, "left")
+        known.append(result)
+    taken = {_absolute(job.output) for job in jobs}
+    return [*known, *(result for result in there.values() if result.output not in taken)]
+
+
+def updated(earlier: Sequence[FileResult], newer: Iterable[FileResult]) -> list[FileResult]:
+    """Return the results of a summary with newer ones in the place of those of the same input.
+
+    One that is "left" takes no place: what was known of that input stays true.
+    """
+    latest = {_absolute(result.input): result for result in earlier}
+    for result in newer:
+        if result.status != "left" or _absolute(result.input) not in latest:
+            latest[_absolute(result.input)] = result
+    return list(latest.values())
+
+
+def confirmed(results: Iterable[FileResult]) -> list[FileResult]:
+    """Return results, those as failed whose output somebody removed during the run."""
     return [
-        result
+        replace(result, status="failed", message=f"{result.output}: {_REMOVED}")
+        if result.status in ("done", "skipped") and not result.output.is_file()
+        else result
         for result in results
-        if result.input not in here and result.output not in here and result.output.is_file()
     ]
-
-
-def updated(earlier: Sequence[FileResult], newer: Sequence[FileResult]) -> list[FileResult]:
-    """Return the results of a summary with newer ones in the place of those of the same input."""
-    latest = {_absolute(result.input): result for result in newer}
-    return [latest.get(_absolute(result.input), result) for result in earlier]
 
 
 def _absolute(path: Path) -> Path:
