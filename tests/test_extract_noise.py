@@ -1,5 +1,6 @@
 import csv
 import json
+from dataclasses import replace
 
 import imagecodecs
 import numpy as np
@@ -7,11 +8,12 @@ import pytest
 
 from nt2c.cli.app import main
 from nt2c.core.errors import InputError, SettingsError
-from nt2c.io.inputs import find_inputs
+from nt2c.io.inputs import MicrographInput, find_inputs
 from nt2c.io.weights import write_weights
 from nt2c.noise.extraction import ExtractionSettings
 from nt2c.pipeline.extract import extract_noise
 from nt2c.pipeline.window_files import load_windows
+from nt2c.report.windows import draw_overlays
 from tests.inference.make import identity_model
 from tests.io.make import write_mrc
 
@@ -79,6 +81,37 @@ def test_windows_are_cut_from_the_prepared_micrographs(tmp_path, model):
         near = [max(abs(a - y - 12), abs(b - x - 12)) for a, b in CENTRES]
         assert min(near) > 12 + RADIUS / 2
     assert json.loads((tmp_path / "out" / "summary.json").read_text())["windows"] == len(table)
+
+
+def test_only_what_an_extraction_made_is_removed(tmp_path, model):
+    """The folder may be the one in which raw/ holds the micrographs."""
+    field = write_field(tmp_path / "raw" / "m.mrc")
+    before = field.read_bytes()
+    for _ in range(2):
+        run(tmp_path / "raw", tmp_path, model, raw=True)
+        draw_overlays(tmp_path)
+        assert field.read_bytes() == before
+        assert (tmp_path / "raw" / "m.npy").is_file()
+    write_field(tmp_path / "raw" / "n.mrc", 1)
+    (tmp_path / "overlays" / "mine.png").touch()
+    run(tmp_path / "raw" / "n.mrc", tmp_path, model)
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.glob("*/*")}
+    assert left == {"raw/m.mrc", "raw/n.mrc", "prepared/n.npy", "overlays/mine.png"}
+    (tmp_path / "summary.json").write_text('{"format": 1, "results": []}')
+    with pytest.raises(SettingsError, match=r"summary\.json: is not of an extraction"):
+        run(tmp_path / "raw", tmp_path, model)
+    assert (tmp_path / "prepared" / "n.npy").is_file()
+
+
+def test_names_in_the_folder_are_distinct(tmp_path, model):
+    names = ["a.mrc", "a.mrcs", "a_1.mrc", "b__c.mrc", "b/c.mrc", "b__c_4.mrc"]
+    found = [MicrographInput(write_field(tmp_path / n), n) for n in ["x.mrc"]]
+    items = [replace(found[0], output_name=name) for name in names]
+    extract_noise(
+        items, tmp_path / "out", model,
+        ExtractionSettings(windows_a=(96.0,), least=10, faint=(0.0, 0.0)), device="cpu",
+    )  # fmt: skip
+    assert len(list((tmp_path / "out" / "prepared").glob("*.npy"))) == len(names)
 
 
 def test_windows_of_white_noise_have_variance_one_and_a_flat_spectrum(tmp_path, model):

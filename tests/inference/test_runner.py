@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import mrcfile
@@ -26,7 +27,7 @@ from nt2c.inference.plan import Shard
 from nt2c.inference.settings import DenoiseSettings
 from nt2c.inference.stamps import model_fingerprint
 from nt2c.io import files as files_module
-from nt2c.io.inputs import find_inputs
+from nt2c.io.inputs import MicrographInput, find_inputs
 from nt2c.io.mrc_writer import MrcWriter
 from tests.inference.make import files, micrograph, noise, pixels, random_model
 from tests.io.make import patch, write_mrc
@@ -177,6 +178,21 @@ def test_never_over_an_input(tmp_path, raw, model, overwrite):
         with pytest.raises(SettingsError, match="is an input and would be written over"):
             run(raw, output, model, overwrite=overwrite)
     assert {p: p.read_bytes() for p in raw.iterdir()} == before
+
+
+def test_equal_outputs_are_refused_before_anything_is_written(tmp_path, raw, model):
+    """Whoever made up the names: a caller, or links that make two folders one."""
+    first, second = (MicrographInput(raw / f"{n}.mrc", "x.mrc") for n in "ab")
+    with pytest.raises(SettingsError, match=r"would hold the result of .*a\.mrc and of .*b"):
+        denoise_files([first, second], tmp_path / "out", model, FP32, device="cpu")
+    assert not (tmp_path / "out").exists()
+    out = tmp_path / "out"
+    (out / "p").mkdir(parents=True)
+    (out / "q").symlink_to(out / "p")
+    linked = [replace(first, output_name="p/x.mrc"), replace(second, output_name="q/x.mrc")]
+    with pytest.raises(SettingsError, match="would hold the result of"):
+        denoise_files(linked, out, model, FP32, device="cpu")
+    assert files(out) == []
 
 
 def test_suffix_beside_the_inputs(tmp_path, raw, model):
@@ -433,7 +449,7 @@ def test_kill_leaves_only_whole_outputs_and_the_rerun_does_the_rest(tmp_path, mo
     process.wait()
     # A writer killed in the middle of a file, whether or not the signal came just then:
     host = files_module._host()
-    (out / f".39.mrc.{host}-{process.pid}-abcdef.partial").write_bytes(b"half")
+    (out / f".39.mrc.nt2c-{host}-{process.pid}-abcdef.partial").write_bytes(b"half")
 
     left = sorted(p.name for p in out.glob("*.mrc"))
     assert 2 <= len(left) < count

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -148,6 +149,21 @@ def test_merge_lists_the_results_as_the_star_file_lists_the_inputs(
     assert "2 200 " in text  # the optics groups
     assert "denoised/raw/1.mrc 2 'a b' 1.5" in text
     assert find_inputs([merged.star])[0].path == out / "raw" / "0.mrc"
+
+
+def test_merge_does_not_write_over_the_list_of_the_raw_micrographs(tmp_path, raw, model):
+    star = raw / "micrographs.star"
+    star.write_text("data_\nloop_\n_rlnMicrographName #1\n0.mrc\n")
+    before = star.read_bytes()
+    found = find_inputs([star])
+    denoise_files(
+        [replace(item, output_name=f"d/{item.output_name}") for item in found], raw, model, FP32,
+        device="cpu", shard=Shard(1, 1), stars=[star],
+    )  # fmt: skip
+    merged = merge_summaries(raw)
+    assert merged.star is None
+    assert "micrographs.star: is the list of the raw micrographs" in merged.problems[0]
+    assert star.read_bytes() == before
 
 
 def test_all_parts_compute_in_one_precision(tmp_path, raw, model, monkeypatch):

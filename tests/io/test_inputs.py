@@ -24,7 +24,14 @@ def test_a_folder_gives_its_micrographs_and_nothing_else(tmp_path):
         tmp_path,
         *("b.mrc", "a.mrc", "c.mrcs", "d.tif", "e.TIFF", "f.mrc.gz", "g.mrcs.bz2", "x.Odd.mrc"),
         *("a_EVN.mrc", "a_ODD.mrc", "a_PS.mrc", "a_noDW.mrc", "a_Ctf.mrc", "a_EVN.mrc.gz"),
-        *(".hidden.mrc", "._a.mrc", ".a.mrc.host-1-abc.partial", "a.txt", "a.mrc~", "a.star"),
+        *(
+            ".hidden.mrc",
+            "._a.mrc",
+            ".a.mrc.nt2c-host-1-abcdef.partial",
+            "a.txt",
+            "a.mrc~",
+            "a.star",
+        ),
         *("deeper/z.mrc", "folder.mrc/z.mrc"),
     )
     found = find_inputs([tmp_path])

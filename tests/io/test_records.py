@@ -1,3 +1,4 @@
+import errno
 import json
 from pathlib import Path
 
@@ -36,6 +37,13 @@ def test_a_torn_line_is_no_record_and_is_cut_by_the_next(tmp_path):
     assert read_records(log) == [{"step": 1}]
     append_record(log, {"step": 3})
     assert read_records(log) == [{"step": 1}, {"step": 3}]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_is_an_error_that_names_the_log():
+    with pytest.raises(OSError, match="/dev/full") as caught:
+        append_record("/dev/full", {"step": 1})
+    assert caught.value.errno == errno.ENOSPC
 
 
 DEEP = b"[" * 100_000 + b"]" * 100_000

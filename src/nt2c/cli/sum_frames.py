@@ -9,6 +9,9 @@ from nt2c.core.errors import InputError
 from nt2c.core.words import plural
 from nt2c.io.pixel_size import check_pixel_size
 
+_KINDS = ("", "_EVN", "_ODD")
+"""What is put behind the name of a movie, for the sum of all frames and of every other one."""
+
 
 def sum_frames(
     inputs: Annotated[
@@ -40,36 +43,54 @@ def sum_frames(
     """
     check_pixel_size("--pixel-size", pixel_size)
     from nt2c.inference.movies import UNSEEN, sum_aligned
+    from nt2c.inference.plan import check_outputs
+    from nt2c.inference.summary import REMOVED
+    from nt2c.inference.writing import STOPPING
     from nt2c.io.inputs import MicrographInput, find_inputs
     from nt2c.io.micrographs import open_movie, write_micrograph
     from nt2c.io.mrc_writer import history_label
+
+    def outputs(item: MicrographInput) -> list[Path]:
+        name = PurePath(item.output_name)
+        return [
+            output / name.with_stem(f"{name.stem}{kind}") for kind in _KINDS[: 3 if halves else 1]
+        ]
 
     def work(item: MicrographInput) -> None:
         with open_movie(item.path, pixel_size, item.star_pixel_size_a) as movie:
             sums, drift = sum_aligned(movie, halves=halves, trusted=aligned)
             size_a, count = movie.pixel_size_a, movie.sections
-        kinds = {"": sums.whole, "_EVN": sums.even, "_ODD": sums.odd}
-        for ending, image in kinds.items():
-            if image is None:
-                continue
-            name = PurePath(item.output_name)
-            path = output / name.with_name(f"{name.stem}{ending}.mrc")
-            if path.exists() and path.samefile(item.path):
-                raise InputError(f"{path}: would be written over; give another folder with -o")
-            label = history_label(f"sum of {plural(count, 'frame')}{ending.replace('_', ' ')}")
+        images = (sums.whole, sums.even, sums.odd)
+        for path, kind, image in zip(outputs(item), _KINDS, images, strict=False):
+            assert image is not None
+            label = history_label(f"sum of {plural(count, 'frame')}{kind.replace('_', ' ')}")
             write_micrograph(path, image, size_a, label=label)
+            written.append(path)
         seen = "" if drift is None else UNSEEN
         if drift and drift.certain:
             seen = f"shifted by {drift.distance_a:.1f} A between the first and the second half"
         typer.echo(f"{item.path}: {plural(count, 'frame')}" + (f", {seen}" if seen else ""))
 
     movies, failed = find_inputs(inputs, movies=True), 0
+    written: list[Path] = []
+    check_outputs(
+        ((path, item.path) for item in movies for path in outputs(item)),
+        [item.path for item in movies],
+    )
     for item in movies:
         try:
             work(item)
         except InputError as error:
             typer.secho(f"nt2c: {error}", err=True, fg="red")
             failed += 1
+        except OSError as error:
+            if error.errno in STOPPING:
+                raise
+            typer.secho(f"nt2c: {error.filename}: {error.strerror}", err=True, fg="red")
+            failed += 1
+    gone = [path for path in written if not path.is_file()]
+    for path in gone:
+        typer.secho(f"nt2c: {path}: {REMOVED}", err=True, fg="red")
     if failed < len(movies):
         typer.echo(f"results are in {output}")
-    return 1 if failed else 0
+    return 1 if failed or gone else 0

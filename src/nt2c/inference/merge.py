@@ -1,5 +1,6 @@
 """Joining what the shards of a run say, and looking whether their outputs are there."""
 
+import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -66,6 +67,9 @@ def merge_summaries(folder: Path | str) -> Merged:
     abouts = [about for _, about in read.values()]
     stars = sorted({star for about in abouts for star in about["stars"]})
     star = folder / "micrographs.star" if len(stars) == 1 and sizes else None
+    if star and os.path.realpath(star) == os.path.realpath(stars[0]):
+        problems.append(f"{star}: is the list of the raw micrographs, and is not written over")
+        star = None
     if star:
         write_outputs_star(star, stars[0], sizes)
     about: dict[str, Any] = {**(abouts[0] if abouts else {}), "stars": stars, "shard": None}

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -13,6 +13,7 @@ from nt2c.inference.stamps import made_by_us
 from nt2c.io.files import remove_stale_temporaries
 from nt2c.io.inputs import MicrographInput
 
+_OVER_INPUT = "is an input and would be written over; give another folder with -o"
 _LAST_NUMBER = re.compile(r"\d+(?=\D*\Z)")
 
 
@@ -75,7 +76,7 @@ def plan_jobs(items: Sequence[MicrographInput], folder: Path, suffix: str) -> li
     Raises
     ------
     SettingsError
-        An output would be written over an input, or the suffix holds a slash.
+        An output would be written over an input or another output, or the suffix holds a slash.
     """
     if "/" in suffix:
         raise SettingsError(f"--suffix {suffix}: holds '/'; choose the folder with -o")
@@ -87,12 +88,40 @@ def plan_jobs(items: Sequence[MicrographInput], folder: Path, suffix: str) -> li
         if other is None:
             continue
         if other is job or made_by_us(other.item.path) is None:
-            raise SettingsError(
-                f"{job.output}: is an input and would be written over; give another folder with "
-                "-o, or a --suffix"
-            )
+            raise SettingsError(f"{job.output}: {_OVER_INPUT}, or a --suffix")
         products.add(other.item.path)
-    return [job for job in jobs if job.item.path not in products]
+    jobs = [job for job in jobs if job.item.path not in products]
+    check_outputs((job.output, job.item.path) for job in jobs)
+    return jobs
+
+
+def check_outputs(outputs: Iterable[tuple[Path, Path]], inputs: Iterable[Path] = ()) -> None:
+    """Refuse, before anything is written, outputs that would be lost or would cost an input.
+
+    Parameters
+    ----------
+    outputs : iterable of (Path, Path)
+        Each output, and the input that it is made from.
+    inputs : iterable of Path
+        What must not be written over.
+
+    Raises
+    ------
+    SettingsError
+        Two outputs are one file, by whatever names, or an output is an input.
+    """
+    sources: dict[str, Path] = {}
+    precious = {_identity(path) for path in inputs}
+    for output, source in outputs:
+        if _identity(output) in precious:
+            raise SettingsError(f"{output}: {_OVER_INPUT}")
+        place = os.path.join(os.path.realpath(output.parent), output.name)
+        other = sources.setdefault(place, source)
+        if other is not source:
+            raise SettingsError(
+                f"{output}: would hold the result of {other} and of {source}; rename one of them, "
+                "or give them two folders with -o"
+            )
 
 
 def prepare_folders(output_dir: Path, jobs: Sequence[Job]) -> None:
@@ -125,5 +154,5 @@ def _identity(path: Path) -> object:
     try:
         status = path.stat()
     except OSError:
-        return os.path.abspath(path)
+        return os.path.realpath(path)
     return status.st_dev, status.st_ino

@@ -19,7 +19,7 @@ from nt2c.io.records import write_json
 
 FORMAT = 1
 _DECIDING = ("version", "revision", "model_hash", "settings")
-_REMOVED = "was written, and is not there any more; who removed it? Run again to make it anew"
+REMOVED = "was written, and is not there any more; who removed it? Run again to make it anew"
 Status = Literal["done", "skipped", "failed", "left"]
 
 
@@ -223,7 +223,7 @@ def updated(earlier: Sequence[FileResult], newer: Iterable[FileResult]) -> list[
 def confirmed(results: Iterable[FileResult]) -> list[FileResult]:
     """Return results, those as failed whose output somebody removed during the run."""
     return [
-        replace(result, status="failed", message=f"{result.output}: {_REMOVED}")
+        replace(result, status="failed", message=f"{result.output}: {REMOVED}")
         if result.status in ("done", "skipped") and not result.output.is_file()
         else result
         for result in results

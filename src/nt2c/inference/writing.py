@@ -16,7 +16,8 @@ from nt2c.inference.summary import FileResult
 from nt2c.io.micrographs import create_output
 from nt2c.io.mrc_writer import history_label
 
-_STOPPING = {errno.ENOSPC: "no space left", errno.EDQUOT: "quota used up", errno.EROFS: "read-only"}
+STOPPING = {errno.ENOSPC: "no space left", errno.EDQUOT: "quota used up", errno.EROFS: "read-only"}
+"""Errors of the system after which no other file can be written either."""
 
 
 class Writer:
@@ -58,8 +59,8 @@ class Writer:
             self._write(source, images)
         except OSError as error:
             message = f"{job.output}: cannot be written ({error.strerror or error})"
-            if error.errno in _STOPPING:
-                why = _STOPPING[error.errno]
+            if error.errno in STOPPING:
+                why = STOPPING[error.errno]
                 self.full = f"{job.output.parent}: {why}; mend that and run again, it does the rest"
         except Exception as error:
             if not isinstance(error, InputError) and not is_out_of_memory(error):

@@ -1,5 +1,6 @@
 """Results as JSON: one object in a file, or one object per line in a log that only grows."""
 
+import errno
 import json
 import math
 import os
@@ -8,7 +9,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from nt2c.core.errors import InputError
-from nt2c.io.files import atomic_path, read_bytes
+from nt2c.io.files import atomic_path, name_file, read_bytes
 
 
 def append_record(path: Path | str, record: Mapping[str, Any]) -> None:
@@ -19,12 +20,15 @@ def append_record(path: Path | str, record: Mapping[str, Any]) -> None:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+    line = _line(record).encode()
     try:
-        _cut_torn_line(descriptor)
-        os.write(descriptor, _line(record).encode())
-    finally:
-        os.close(descriptor)
+        with path.open("a+b", buffering=0) as file:
+            _cut_torn_line(file.fileno())
+            if file.write(line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except OSError as error:
+        name_file(error, path)
+        raise
 
 
 def read_records(path: Path | str) -> list[dict[str, Any]]:

@@ -289,9 +289,14 @@ def _evenly(items: Sequence[MicrographInput], most: int) -> list[MicrographInput
 def _names(items: Sequence[MicrographInput]) -> list[str]:
     """Names of files in one folder: those of the outputs, unlike each other."""
     names = [split_ending(item.output_name)[0].replace("/", "__") for item in items]
-    return [
-        name if names.count(name) == 1 else f"{name}_{index}" for index, name in enumerate(names)
-    ]
+    distinct: list[str] = []
+    for index, name in enumerate(names):
+        if names.count(name) > 1:
+            name = f"{name}_{index}"
+            while name in names or name in distinct:
+                name += "_"
+        distinct.append(name)
+    return distinct
 
 
 def _key(path: Path) -> str:

@@ -25,7 +25,7 @@ from typing import Any
 
 from nt2c.core.errors import InputError, SettingsError
 from nt2c.core.revision import Part, made_by
-from nt2c.io.files import TEMPORARY_SUFFIX, remove_stale_temporaries
+from nt2c.io.files import is_temporary, remove_stale_temporaries
 from nt2c.io.records import read_json, write_json
 
 STAMP = "stage.json"
@@ -214,7 +214,7 @@ def _discard(folder: Path, ours: bool) -> None:
     """Remove a folder in one step: a kill leaves it whole or under another name."""
     if not folder.is_dir():
         raise SettingsError(f"{folder}: a file where a stage keeps its results; move it away")
-    foreign = [path for path in folder.iterdir() if not path.name.endswith(TEMPORARY_SUFFIX)]
+    foreign = [path for path in folder.iterdir() if not is_temporary(path)]
     if foreign and not ours:
         raise SettingsError(
             f"{folder}: holds files that no run of nt2c made (such as {foreign[0].name}); move "

@@ -2,12 +2,13 @@
 
 It holds `windows.npy` (n, side, side), `windows.csv` with their places, `summary.json`, and in
 `prepared/` the micrographs at the working pixel size in units of their noise (float16); on request
-`raw/` holds the windows at the pixel size of their micrographs (see `raw_windows`).
+`raw/` holds the windows at the pixel size of their micrographs (see `raw_windows`), and `overlays/`
+pictures of them (see `nt2c.report.windows`).
 """
 
 import csv
 import json
-import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -15,24 +16,46 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nt2c.core.errors import InputError
+from nt2c.core.errors import InputError, SettingsError
 from nt2c.io.files import atomic_path
 from nt2c.pipeline.window_choice import Choice
 
 PREPARED = "prepared"
 RAW = "raw"
+OVERLAYS = "overlays"
 PLACES = "windows.csv"
 COLUMNS = ("micrograph", "y_px", "x_px", "size_px", "y_a", "x_a", "evidence")
 
 
 def clear(folder: Path) -> None:
-    """Make the folder, without what an earlier extraction left in it."""
+    """Make the folder, without what an earlier extraction left in it; other files stay.
+
+    Raises
+    ------
+    SettingsError
+        Its summary.json is that of another command, or cannot be read.
+    """
+    summary = folder / "summary.json"
+    if summary.exists() and not _is_ours(summary):
+        raise SettingsError(
+            f"{summary}: is not of an extraction, and would be lost; give another folder with -o"
+        )
     (folder / PREPARED).mkdir(parents=True, exist_ok=True)
-    for path in (folder / PREPARED).glob("*.npy"):
-        path.unlink()
-    for name in ("summary.json", "windows.npy", "windows.csv"):
+    for name in ("summary.json", "windows.npy", PLACES):
         (folder / name).unlink(missing_ok=True)
-    shutil.rmtree(folder / RAW, ignore_errors=True)
+    for path in prepared_paths(folder):
+        (folder / RAW / path.name).unlink(missing_ok=True)
+        (folder / OVERLAYS / f"{path.stem}.png").unlink(missing_ok=True)
+        path.unlink()
+    with suppress(OSError):  # others may keep files there
+        (folder / RAW).rmdir()
+
+
+def _is_ours(summary: Path) -> bool:
+    try:
+        return "size_px" in json.loads(summary.read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError, RecursionError):
+        return False
 
 
 def write_prepared(folder: Path, name: str, scaled: Tensor) -> None:

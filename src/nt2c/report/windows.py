@@ -9,7 +9,7 @@ from torch import Tensor
 
 from nt2c.imaging.fourier import gaussian_lowpass
 from nt2c.io.files import atomic_path
-from nt2c.pipeline.window_files import load_prepared, prepared_paths, read_places
+from nt2c.pipeline.window_files import OVERLAYS, load_prepared, prepared_paths, read_places
 from nt2c.report.figures import grey_limits
 
 _BLUR_PX = 2.0
@@ -39,12 +39,10 @@ def draw_overlays(folder: Path | str, most: int = 50) -> list[Path]:
     for row in read_places(folder):
         place = (int(row["y_px"]), int(row["x_px"]), int(row["size_px"]))
         frames[row["micrograph"]].append((*place, float(row["evidence"])))
-    for old in (folder / "overlays").glob("*.png"):
-        old.unlink()
     highest = max((frame[3] for own in frames.values() for frame in own), default=1.0)
     drawn = []
     for source in prepared_paths(folder)[:most]:
-        path = folder / "overlays" / f"{source.stem}.png"
+        path = folder / OVERLAYS / f"{source.stem}.png"
         scaled = load_prepared(source)
         with atomic_path(path) as temporary:
             temporary.write_bytes(window_overlay(scaled, frames[source.stem], highest))
