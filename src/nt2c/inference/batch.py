@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from nt2c import __version__
 from nt2c.core.errors import SettingsError
+from nt2c.core.revision import made_by
 from nt2c.inference.device import choose_device, describe_device, split_device
 from nt2c.inference.plan import Shard, plan_jobs, prepare_folders
 from nt2c.inference.runner import OnResult, Runner, RunOptions
 from nt2c.inference.settings import DenoiseSettings
-from nt2c.inference.stamps import RESULTS_REVISION, model_fingerprint
+from nt2c.inference.stamps import model_fingerprint
 from nt2c.inference.stopping import Stop
 from nt2c.inference.summary import (
     Summary,
@@ -135,8 +135,7 @@ def describe_run(
         A device does not exist here.
     """
     return {
-        "version": __version__,
-        "revision": RESULTS_REVISION,
+        "made_by": made_by("denoising"),
         "shard": [shard.index, shard.count] if shard else None,
         "stars": [os.path.abspath(star) for star in stars],
         "model": model.metadata.get("name"),

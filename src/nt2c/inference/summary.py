@@ -13,12 +13,13 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from nt2c import __version__
 from nt2c.core.errors import InputError, SettingsError
 from nt2c.inference.plan import Job, Shard
 from nt2c.io.records import write_json
 
 FORMAT = 1
-_DECIDING = ("version", "revision", "model_hash", "settings")
+_DECIDING = ("made_by", "model_hash", "settings")
 REMOVED = "was written, and is not there any more; who removed it? Run again to make it anew"
 Status = Literal["done", "skipped", "failed", "left"]
 
@@ -121,7 +122,7 @@ def write_summary(
         for result in results
     ]
     counts = Counter(row["status"] for row in rows)
-    record = {"format": FORMAT, **about, "finished": finished}
+    record = {"format": FORMAT, "version": __version__, **about, "finished": finished}
     write_json(path, {**record, "counts": counts, "results": rows})
 
 
