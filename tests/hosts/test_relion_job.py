@@ -11,7 +11,9 @@ import pytest
 import starfile
 
 from nt2c.cli.app import main
+from nt2c.cli.relion_words import RELIONS_OWN
 from nt2c.inference.batch import denoise_files
+from nt2c.inference.summary import read_summary
 from nt2c.io.star_text import read_star_text
 from tests.hosts.project import STAR, make_project
 from tests.inference.make import pixels
@@ -146,33 +148,43 @@ def test_abort_and_continue(project, model_file, monkeypatch):
     assert _relion(model_file) == 1
     assert _ends() == {"RELION_JOB_EXIT_ABORTED"}
     assert not (JOB / "RELION_JOB_ABORT_NOW").exists()
-    assert statuses == ["done"] * 2
+    told = len(statuses)
+    assert statuses == ["done"] * told
     stamps = _stamps()
-    assert 2 <= len(stamps) < len(project)  # what was at work may have been finished
+    assert 2 <= len(stamps) == told < len(project)  # what was at work was finished
     assert not (JOB / "RELION_OUTPUT_NODES.star").exists()
+    _, about = read_summary(JOB / "summary.json")
+    assert about["finished"]
+    assert about["counts"] == {"done": told, "left": len(project) - told}
 
     assert _relion(model_file) == 0
     assert _ends() == {"RELION_JOB_EXIT_SUCCESS"}
     assert stamps.items() <= _stamps().items()
-    assert statuses[2:].count("skipped") == len(stamps)
+    assert statuses[told:].count("skipped") == len(stamps)
 
 
 def test_do_at_most_then_the_rest(project, model_file):
+    """No more than asked for, of those that can be denoised; the account is that of a whole run."""
+    Path(project[0]).write_bytes(b"")
+
     def listed():
         table = read_star_text(JOB / "micrographs.star").table("rlnMicrographName")
         return table.column("rlnMicrographName")
 
-    for least, most in ((2, 2), (4, 5)):  # what was at work may have been finished
-        assert _relion(model_file, "--do_at_most", "2") == 0
-        assert least <= len(listed()) <= most
-        assert listed() == [_output(name) for name in project[: len(listed())]]
+    for most in (1, 3):
+        assert _relion(model_file, "--do_at_most", str(most - len(_stamps()))) == 0
+        assert listed() == [_output(name) for name in project[1 : 1 + most]]
+        assert len(_stamps()) == most
+        _, about = read_summary(JOB / "summary.json")
+        assert about["finished"]
+        assert about["counts"]["left"] == len(project) - 1 - most
     assert _relion(model_file) == 0
-    assert listed() == [_output(name) for name in project]
+    assert listed() == [_output(name) for name in project[1:]]
 
 
 def test_a_bad_micrograph_is_left_out_and_named(project, model_file, capsys):
     Path(project[1]).write_bytes(b"")
-    assert _relion(model_file) == 1
+    assert _relion(model_file) == 0, "the mark and the code say the same"
     assert _ends() == {"RELION_JOB_EXIT_SUCCESS"}
     assert project[1] in capsys.readouterr().err
     for name in ("micrographs.star", "micrographs_raw.star"):
@@ -206,13 +218,31 @@ def test_parameters_are_used(project, model_file):
 
 
 def test_unknown_parameters_are_noted(project, model_file, capsys):
-    more = ("--gpu", "0", "--pipeline_control", f"{JOB}/", "--modle", "x.safetensors")
-    assert _relion(model_file, *more) == 0
+    others = [word for name in RELIONS_OWN for word in (name, "x.star")]
+    assert _relion(model_file, "--gpu", "0", "--pipeline_control", f"{JOB}/", *others) == 0
     out = capsys.readouterr().out
     assert "note: --gpu 0: not known, ignored" in out
-    assert "note: --modle x.safetensors: not known, ignored; did you mean --model?" in out
     assert "note: --note: not known" in out
     assert "pipeline_control" not in out
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("--pixelsize 1.1", "--pixel-size"),
+        ("--modle x", "--model"),
+        ("--Float16", "--float16"),
+        ("--keep_backgroud", "--keep-background"),
+        ("--do_at_most1 5", "--do-at-most"),
+        ("--devise cpu", "--device"),
+    ],
+)
+def test_a_misspelt_label_fails(project, model_file, typed, meant, capsys):
+    """What a user typed must not be ignored: the job would run with another value."""
+    JOB.mkdir(parents=True)
+    assert _relion(model_file, *typed.split()) == 2
+    assert _ends() == {"RELION_JOB_EXIT_FAILURE"}
+    assert f"did you mean {meant}?" in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,15 @@ def test_two_processes_do_what_one_does(tmp_path, raw, model, monkeypatch):
         np.testing.assert_array_equal(pixels(out / name), pixels(tmp_path / "one" / name))
 
 
+def test_a_limit_is_dealt_out(tmp_path, raw, model):
+    jobs = plan_jobs(find_inputs([raw]), tmp_path / "out", "")
+    (tmp_path / "out").mkdir()
+    stop = Stop(at_most=3)
+    results = run_on_devices(["cpu", "cpu"], model, RunOptions(), jobs, jobs, stop=stop)
+    statuses = [result.status for result in results]
+    assert (statuses.count("done"), len(files(tmp_path / "out"))) == (3, 3)
+
+
 def test_stop_and_death_of_processes(tmp_path, raw, model, monkeypatch):
     """A request reaches the processes; what one that died had to do is told as failed."""
     jobs = plan_jobs(find_inputs([raw]), tmp_path / "out", "")

@@ -4,7 +4,7 @@ import pytest
 
 from nt2c.core.errors import InputError, SettingsError
 from nt2c.io.micrographs import open_micrograph
-from nt2c.io.pixel_size import choose_pixel_size
+from nt2c.io.pixel_size import MoviePixelSize, choose_pixel_size
 from tests.io.make import image, patch, real, write_mrc
 
 PATH = Path("a.mrc")
@@ -36,6 +36,18 @@ def test_priority_and_disagreement(asked_a, star_a, header_a, chosen_a, warnings
 def test_nonsense_from_the_user_is_refused(asked_a):
     with pytest.raises(SettingsError, match="--pixel-size"):
         choose_pixel_size(PATH, asked_a, 1.0, 1.0)
+
+
+def test_the_size_of_the_movie_does_not_beat_the_header():
+    """RELION bins while it corrects motion: its rlnMicrographOriginalPixelSize is the movie's."""
+    movie_a = MoviePixelSize(0.5)
+    assert choose_pixel_size(PATH, None, movie_a, 0.501) == (0.501, [])
+    assert choose_pixel_size(PATH, 1.0, movie_a, 1.0)[0] == 1.0
+    with pytest.raises(InputError, match=r"header says 1 A/px.*movie had 0\.5.*--pixel-size"):
+        choose_pixel_size(PATH, None, movie_a, 1.0)
+    size_a, (warning,) = choose_pixel_size(PATH, None, movie_a, None)
+    assert size_a == 0.5
+    assert "only the movie's" in warning
 
 
 def test_unknown_everywhere():

@@ -1,7 +1,10 @@
+import os
+
 import numpy as np
 import pytest
 
 from nt2c.core.errors import InputError
+from nt2c.io.pixel_size import MoviePixelSize
 from nt2c.io.star import (
     Defocus,
     Optics,
@@ -134,8 +137,8 @@ def test_the_project_may_be_the_current_folder(tmp_path, monkeypatch):
     ("text", "words"),
     [
         ("hello", "not a STAR file"),
-        ("data_\nloop_\n_a\n_b\n1\n", "not a STAR file"),
-        ("", "no micrographs"),
+        ("data_\nloop_\n_rlnMicrographName\n_b\n1\n", "line 5 has 1 values for 2 columns"),
+        ("", "not a STAR file"),
         ("data_\nloop_\n_rlnMicrographMovieName\na.tif\n", "motion-correct them first"),
         ("data_\nloop_\n_rlnCoordinateX\n1\n", "no micrographs"),
         ("data_\nloop_\n_rlnMicrographName\n\n", "no micrographs"),
@@ -145,6 +148,56 @@ def test_other_files_are_named(tmp_path, text, words):
     path = _project(tmp_path, text, star="x.star")
     with pytest.raises(InputError, match=rf"x\.star: .*{words}"):
         read_micrographs_star(path)
+
+
+@pytest.mark.parametrize(
+    ("columns", "what"),
+    [
+        ("_rlnCoordinateX\n_rlnCoordinateY", "particles"),
+        ("_rlnImageName\n_rlnClassNumber", "particles"),
+        ("_rlnMicrographCoordinates\n_rlnVoltage", "files of coordinates"),
+    ],
+)
+def test_another_list_is_refused_by_what_it_is(tmp_path, columns, what):
+    text = f"data_particles\n\nloop_\n_rlnMicrographName\n{columns}\na.mrc 1 1\n"
+    path = _project(tmp_path, text, "a.mrc", star="x.star")
+    for read in (read_micrographs_star, read_optics_star):
+        with pytest.raises(InputError, match=f"a list of {what}, not of micrographs"):
+            read(path)
+
+
+def test_optics_groups_that_do_not_exist_are_refused(tmp_path):
+    bad = RELION_5.replace("21.star            2", "21.star            3")
+    path = _project(tmp_path, bad, "MotionCorr/job002/Movies/22.mrc")
+    with pytest.raises(InputError, match=r"line 29 is of optics group 3.*it has 1, 2"):
+        read_micrographs_star(path)
+    path.write_text(RELION_5.replace("21.star            2", "21.star            02"))
+    assert read_micrographs_star(path)[0].pixel_size_a == 0.885
+
+
+def test_the_size_of_the_movie_is_marked_and_counts_last(tmp_path):
+    text = (
+        "data_optics\nloop_\n_rlnOpticsGroup\n_rlnMicrographPixelSize\n1 2.0\n2 0\n\n"
+        "data_micrographs\nloop_\n_rlnMicrographName\n_rlnOpticsGroup\n"
+        "_rlnMicrographOriginalPixelSize\na.mrc 1 0.5\nb.mrc 2 0.5\n"
+    )
+    first, second = read_micrographs_star(_project(tmp_path, text, "a.mrc", star="x.star"))
+    assert (first.pixel_size_a, second.pixel_size_a) == (2.0, 0.5)
+    assert not isinstance(first.pixel_size_a, MoviePixelSize)
+    assert isinstance(second.pixel_size_a, MoviePixelSize)
+
+
+def test_bytes_that_are_no_utf8_name_a_file(tmp_path):
+    name = b"caf\xe9.mrc"
+    (tmp_path / os.fsdecode(name)).touch()
+    (tmp_path / "x.star").write_bytes(b"data_\nloop_\n_rlnMicrographName\n" + name + b"\n")
+    assert read_micrographs_star(tmp_path / "x.star")[0].path.exists()
+
+
+def test_impossible_names_are_only_missing(tmp_path):
+    text = f"data_\nloop_\n_rlnMicrographName\n{'a' * 5000}\nb.mrc\n"
+    first, _ = read_micrographs_star(_project(tmp_path, text, "b.mrc", star="x.star"))
+    assert first.name == "a" * 5000
 
 
 def test_a_missing_star_file_is_named(tmp_path):

@@ -132,13 +132,18 @@ def _denoise(
         typer.echo(f"{result.input}: {result.message or result.status}", err=bool(result.message))
         for warning in result.warnings:
             typer.echo(f"warning: {result.input}: {warning}")
-        poll()
 
     results = denoise_listed(
-        star, folder, loaded, settings, device=device, do_at_most=do_at_most, on_result=show
+        star,
+        folder,
+        loaded,
+        settings,
+        device=device,
+        do_at_most=do_at_most,
+        on_result=show,
+        poll=poll,
     )
-    poll()
-    write_lists(star, folder, results)
+    write_lists(star, folder, results, settings.pixel_size_a)
     failed = [result for result in results if result.status == "failed"]
     there = sum(map(is_there, results))
     lines = [
@@ -154,7 +159,7 @@ def _denoise(
     write_logfile(folder / LOGFILE, title, lines, _pairs(results, settings.pixel_size_a))
     write_nodes(folder)
     typer.echo("\n".join(lines[:1] + lines[3:]))
-    return 1 if failed else 0
+    return 0  # as RELION_JOB_EXIT_SUCCESS says: what failed is named, and left out of the lists
 
 
 def _pairs(results: "list[FileResult]", pixel_size_a: float | None) -> "Iterator[Pair]":
@@ -212,7 +217,8 @@ def _fit(
     write_logfile(folder / LOGFILE, title, [*_told(result), "", use])
     write_nodes(folder)
     typer.echo(f"\n{use}")
-    return complain(result)
+    complain(result)
+    return 0  # as RELION_JOB_EXIT_SUCCESS says
 
 
 def _told(result: "FitResult") -> list[str]:

@@ -1,8 +1,8 @@
 """Options as RELION's external jobs give them.
 
 RELION writes `--label value` for each field of its window, only `--label` where the field is empty,
-and adds options of its own. A job must not fail because of one that it does not know, and when it
-does fail RELION has to hear of it.
+and adds options of its own. A job must not fail because of one that it does not know, but for one
+that the user seems to have misspelt; and when it does fail RELION has to hear of it.
 """
 
 import difflib
@@ -13,7 +13,11 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
+RELIONS_OWN = ("--in_movies", "--in_parts", "--in_coords", "--in_mask")
+"""Inputs that RELION's external job can name and that nt2c has no use for."""
+
 _YES = {"", "yes", "true", "1"}
+_NEAR = 0.8
 
 
 class RelionCommand(TyperCommand):
@@ -28,7 +32,12 @@ class RelionCommand(TyperCommand):
         for name, values in groups:
             known = _known(name, flags)
             if known is None:
-                typer.echo(f"note: {' '.join([name, *values])}: {_advice(name, flags)}")
+                if near := _misspelt(name, flags):
+                    _tell_relion(groups)
+                    raise typer.BadParameter(
+                        f"{name}: no such parameter; did you mean {near}?", ctx
+                    )
+                typer.echo(f"note: {' '.join([name, *values])}: not known, ignored")
             elif flags[known]:
                 kept += [known] if " ".join(values).lower() in _YES else []
             elif values:
@@ -66,9 +75,17 @@ def _known(name: str, flags: dict[str, bool]) -> str | None:
     return alike.get(name.replace("_", "-"))
 
 
-def _advice(name: str, flags: dict[str, bool]) -> str:
-    near = difflib.get_close_matches(name, flags, n=1)
-    return "not known, ignored" + (f"; did you mean {near[0]}?" if near else "")
+def _misspelt(name: str, flags: dict[str, bool]) -> str | None:
+    """Return the option that a user may have meant by a name that is none."""
+    if name in RELIONS_OWN:
+        return None
+    plain = {_plain(option): option for option in flags}
+    near = difflib.get_close_matches(_plain(name), plain, n=1, cutoff=_NEAR)
+    return plain[near[0]] if near else None
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("-", "").replace("_", "")
 
 
 def _tell_relion(groups: list[tuple[str, list[str]]]) -> None:

@@ -5,6 +5,7 @@ from an empty file there. What the job made stands in RELION_OUTPUT_NODES.star. 
 RELION 5; its 3.1 and 4 read the same files.
 """
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,11 +14,11 @@ from nt2c.core.errors import InputError, Nt2cError
 from nt2c.core.words import plural
 from nt2c.inference.batch import denoise_files
 from nt2c.inference.settings import DenoiseSettings
-from nt2c.inference.summary import FileResult, Summary
+from nt2c.inference.stopping import Stop
+from nt2c.inference.summary import FileResult
 from nt2c.io.files import atomic_path
 from nt2c.io.inputs import find_inputs
-from nt2c.io.star import read_micrographs_star
-from nt2c.io.star_text import read_star_text, write_star_text
+from nt2c.io.star_outputs import write_outputs_star
 from nt2c.models.denoiser import DenoiserModel
 
 SUCCESS = "RELION_JOB_EXIT_SUCCESS"
@@ -39,10 +40,6 @@ _TYPES = {
 
 class JobAborted(Nt2cError):
     """RELION asked the job to stop."""
-
-
-class _EnoughError(Exception):
-    """As many micrographs are done as were asked for."""
 
 
 @contextmanager
@@ -94,6 +91,7 @@ def denoise_listed(
     device: str = "auto",
     do_at_most: int | None = None,
     on_result: Callable[[FileResult], None],
+    poll: Callable[[], None],
 ) -> list[FileResult]:
     """Denoise the micrographs of a STAR file into the folder of a job; do not repeat what is done.
 
@@ -108,33 +106,39 @@ def denoise_listed(
     do_at_most : int, optional
         Stop when so many were denoised by this run.
     on_result : callable
-        Called with each result; what it raises stops the run.
+        Called with each result.
+    poll : callable
+        From `relion_job`.
 
     Returns
     -------
     list of FileResult
-        For each micrograph that was looked at, in order.
+        For each micrograph, in order.
 
     Raises
     ------
+    JobAborted
+        RELION asked the job to stop; what is done is kept.
     InputError
         The STAR file cannot be used, or no micrograph could be denoised.
     SettingsError
         As for `denoise_files`.
     """
-    results: list[FileResult] = []
+    stop = Stop(do_at_most)
 
     def watch(result: FileResult) -> None:
-        results.append(result)
         on_result(result)
-        if do_at_most and len(Summary(tuple(results), 0.0).with_status("done")) >= do_at_most:
-            raise _EnoughError
+        try:
+            poll()
+        except JobAborted:  # in good order: what is in work is written, and the summary, too
+            stop.request()
 
-    try:
-        inputs = find_inputs([star])
-        denoise_files(inputs, folder, model, settings, device=device, on_result=watch)
-    except _EnoughError:
-        pass
+    inputs = find_inputs([star])
+    summary = denoise_files(
+        inputs, folder, model, settings, device=device, stop=stop, stars=[star], on_result=watch
+    )
+    poll()
+    results = list(summary.results)
     if not any(map(is_there, results)):
         raise InputError(
             f"{star}: none of its {plural(len(results), 'micrograph')} could be denoised; "
@@ -148,12 +152,14 @@ def is_there(result: FileResult) -> bool:
     return result.status in ("done", "skipped")
 
 
-def write_lists(star: Path, folder: Path, results: list[FileResult]) -> None:
+def write_lists(
+    star: Path, folder: Path, results: list[FileResult], pixel_size_a: float | None
+) -> None:
     """Write the lists of denoised micrographs and of the raw ones that they were made from.
 
     Both are copies of the given list, byte for byte, without the rows of micrographs that are not
-    denoised. In `micrographs.star` rlnMicrographName is the denoised file; `micrographs_raw.star`
-    is the list to extract from.
+    denoised. In `micrographs.star` rlnMicrographName is the denoised file, and the pixel size that
+    of the user where there is one; `micrographs_raw.star` is the list to extract from.
 
     Parameters
     ----------
@@ -163,24 +169,20 @@ def write_lists(star: Path, folder: Path, results: list[FileResult]) -> None:
         Of the job, as RELION gave it: relative to the project folder.
     results : list of FileResult
         From `denoise_listed`.
+    pixel_size_a : float or None
+        The user's, angstrom.
 
     Raises
     ------
     InputError
-        The list has no rows of micrographs.
+        The list cannot be read any more.
     """
-    outputs = {result.input: result.output for result in results if is_there(result)}
-    denoised = {
-        listed.name: outputs[listed.path].as_posix()
-        for listed in read_micrographs_star(star)
-        if listed.path in outputs
+    outputs = {
+        Path(os.path.abspath(result.input)): (result.output, pixel_size_a)
+        for result in results
+        if is_there(result)
     }
-    table = read_star_text(star).micrographs()
-    names = table.column("rlnMicrographName")
-    keep = [name in denoised for name in names]
-    renamed = {"rlnMicrographName": [denoised.get(name, name) for name in names]}
-    write_star_text(folder / MICROGRAPHS, table.replaced(renamed, keep))
-    write_star_text(folder / RAW_MICROGRAPHS, table.replaced({}, keep))
+    write_outputs_star(folder / MICROGRAPHS, star, outputs, folder / RAW_MICROGRAPHS)
 
 
 def write_nodes(folder: Path) -> None:

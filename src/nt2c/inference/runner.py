@@ -114,15 +114,17 @@ class Runner:
             full, they are "failed".
         """
         results: list[FileResult] = []
+        wish = Stop() if stop is None else stop
 
         def tell(result: FileResult) -> None:
             results.append(result)
+            wish.done += result.status == "done"
             if on_result:
                 on_result(result)
 
         self._writer.full = ""
         try:
-            self._go_through(jobs, tell, lambda: bool(stop or self._writer.full))
+            self._go_through(jobs, tell, wish)
         finally:
             self._gate.clear()
         for job in jobs[len(results) :]:
@@ -151,15 +153,21 @@ class Runner:
                 finally:
                     self._gate.leave(item.source.bytes)
 
-    def _go_through(self, jobs: Sequence[Job], tell: OnResult, is_over: Callable[[], bool]) -> None:
+    def _go_through(self, jobs: Sequence[Job], tell: OnResult, stop: Stop) -> None:
         waiting: deque[Future[FileResult]] = deque()
         sink: Sink[Image, FileResult] | None = None
+
+        def is_over() -> bool:
+            return bool(stop or self._writer.full)
+
         wanted = takewhile(lambda _: not is_over(), jobs)
         with ThreadPoolExecutor(1) as reading, ThreadPoolExecutor(1) as writing:
             try:
                 for item in ahead(self._reader.read(wanted), reading):
                     if isinstance(item, Section):
                         if item.index == 0:
+                            while waiting and stop.may_be_enough(len(waiting)):
+                                tell(waiting.popleft().result())
                             if is_over():
                                 break
                             sink = self._sink(item.source, writing)

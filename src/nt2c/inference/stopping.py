@@ -11,18 +11,31 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 class Stop:
     """A request to stop after the micrograph in hand.
 
+    Parameters
+    ----------
+    at_most : int, optional
+        Stop when so many micrographs are denoised, not counting those done before.
+
     Attributes
     ----------
     signal : signal.Signals or None
         What asked for it; None while nothing did.
+    done : int
+        How many are denoised; whoever denoises them counts.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, at_most: int | None = None) -> None:
         self.signal: signal.Signals | None = None
+        self.at_most = at_most
+        self.done = 0
 
     def __bool__(self) -> bool:
         """Whether to stop."""
-        return self.signal is not None
+        return self.signal is not None or self.may_be_enough(0)
+
+    def may_be_enough(self, in_work: int) -> bool:
+        """Whether no more are wanted if those in work come out well."""
+        return self.at_most is not None and self.done + in_work >= self.at_most
 
     @property
     def exit_code(self) -> int:

@@ -47,8 +47,8 @@ def run_on_devices(
     """
     threads = max(1, torch.get_num_threads() // len(devices))
     work = [
-        _Work(device, threads, tuple(jobs[index :: len(devices)]), tuple(shared))
-        for index, device in enumerate(devices)
+        _Work(device, threads, tuple(jobs[index :: len(devices)]), tuple(shared), share)
+        for index, (device, share) in enumerate(zip(devices, _shares(stop, devices), strict=True))
     ]
     frozen = pickle.dumps((model, options))
     workers = [_start(part, frozen) for part in work]
@@ -66,7 +66,7 @@ def run_on_devices(
             results[index].append(result)
             if on_result:
                 on_result(result)
-        if stop and not told_to_stop:
+        if stop and stop.signal and not told_to_stop:
             told_to_stop = True
             for process, _ in workers:
                 process.terminate()
@@ -82,6 +82,14 @@ class _Work:
     threads: int
     jobs: tuple[Job, ...]
     shared: tuple[Job, ...]
+    at_most: int | None
+
+
+def _shares(stop: Stop | None, devices: Sequence[str]) -> list[int | None]:
+    """Deal out over the devices how many micrographs are wanted at most."""
+    if stop is None or stop.at_most is None:
+        return [None] * len(devices)
+    return [len(range(index, stop.at_most, len(devices))) for index in range(len(devices))]
 
 
 def _start(work: _Work, frozen: bytes) -> tuple[BaseProcess, Connection]:
@@ -98,7 +106,7 @@ def _do(work: _Work, frozen: bytes, connection: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process hears of it and tells
     set_threads(work.threads)
     model, options = pickle.loads(frozen)
-    stop = Stop()
+    stop = Stop(work.at_most)
     with stop.on_signals([signal.SIGTERM]):
         runner = Runner(model, options, work.device)
         runner.decide_precision(work.shared)

@@ -8,6 +8,14 @@ from nt2c.core.errors import InputError, SettingsError
 _TOLERANCE = 0.01
 
 
+class MoviePixelSize(float):
+    """A pixel size in angstrom that is known of the movie only (rlnMicrographOriginalPixelSize).
+
+    That of the micrograph is a multiple of it where the motion correction binned, so it does not
+    count before the micrograph's own header.
+    """
+
+
 def check_pixel_size(option: str, size_a: float | None) -> None:
     """Refuse a pixel size that a user gave with an option; None stands for not given.
 
@@ -27,16 +35,19 @@ def choose_pixel_size(
 ) -> tuple[float, list[str]]:
     """Return the pixel size in angstrom and what to warn about.
 
-    The user's value (`asked_a`) counts before the STAR file's, and that before the header's.
+    The user's value (`asked_a`) counts before the STAR file's, and that before the header's. Where
+    the STAR file knows the movie only, the header counts, if the two agree.
 
     Raises
     ------
     SettingsError
         The user's value is not a positive number.
     InputError
-        No source knows the pixel size.
+        No source knows the pixel size, or the header contradicts that of the movie.
     """
     check_pixel_size("--pixel-size", asked_a)
+    if isinstance(star_a, MoviePixelSize) and asked_a is None:
+        return _of_movie(path, star_a, header_a)
     sources = {"--pixel-size": asked_a, "the STAR file": star_a, "the header": header_a}
     known = {name: value for name, value in sources.items() if value is not None}
     if not known:
@@ -56,3 +67,18 @@ def choose_pixel_size(
             "give --pixel-size if it is wrong"
         )
     return size_a, warnings
+
+
+def _of_movie(path: Path, movie_a: float, header_a: float | None) -> tuple[float, list[str]]:
+    if header_a is None:
+        return movie_a, [
+            f"only the movie's pixel size is known (rlnMicrographOriginalPixelSize {movie_a:.6g} "
+            "A/px); give --pixel-size if the motion correction binned"
+        ]
+    if abs(movie_a / header_a - 1.0) > _TOLERANCE:
+        raise InputError(
+            f"{path}: the header says {header_a:.6g} A/px, the STAR file only that the movie had "
+            f"{movie_a:.6g} (rlnMicrographOriginalPixelSize); add rlnMicrographPixelSize to the "
+            "STAR file or give --pixel-size"
+        )
+    return header_a, []

@@ -4,19 +4,24 @@ RELION 3.0 keeps everything in one block; from 3.1 on, optics groups hold what m
 Files are written in the newer form with plain line ends.
 """
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nt2c.core.errors import InputError
-from nt2c.io.files import atomic_path
+from nt2c.io.pixel_size import MoviePixelSize
+from nt2c.io.star_text import StarTable, StarText, read_star_text, star_value, write_star_text
 
 _ANGSTROM_PER_UM = 1e4
 _HEADER = "# version 50001\n\n"
+_OTHER_LISTS = {
+    "particles": ("rlnCoordinateX", "rlnImageName"),
+    "files of coordinates": ("rlnMicrographCoordinates",),
+}
 
 
 @dataclass(frozen=True)
@@ -30,7 +35,8 @@ class StarMicrograph:
     path : Path
         Where it is, or would be.
     pixel_size_a : float or None
-        Angstrom, None when the STAR file does not tell.
+        Angstrom, None when the STAR file does not tell; a `MoviePixelSize` when it tells only that
+        of the movie.
     """
 
     name: str
@@ -75,45 +81,81 @@ class StarOptics:
     spherical_aberration_mm: float | None
 
 
-class _Table:
-    """A block of a STAR file as columns of text; a block of single values is a table of one row."""
-
-    def __init__(self, block: Any) -> None:
-        self.name: str = block.name.strip()
-        self._block = block
-
-    def __contains__(self, column: str) -> bool:
-        return bool(self._block.find_values("_" + column))
-
-    def column(self, name: str) -> list[str]:
-        """Return the text in a column, [] when there is no such column."""
-        from gemmi import cif
-
-        return [cif.as_string(value) for value in self._block.find_values("_" + name)]
-
-
 def read_micrographs_star(path: Path | str) -> list[StarMicrograph]:
     """Return the micrographs that a STAR file lists, each once, in the order of the file.
 
-    The pixel size is rlnMicrographPixelSize, or else rlnMicrographOriginalPixelSize, of the
-    micrograph or its optics group, or else 1e4 x rlnDetectorPixelSize / rlnMagnification.
-    Names are relative to the project folder: the nearest folder above the STAR file (or else the
-    current one) in which any of the micrographs exists.
+    The pixel size is rlnMicrographPixelSize of the micrograph or its optics group, or else 1e4 x
+    rlnDetectorPixelSize / rlnMagnification, or else that of the movie, as a `MoviePixelSize`:
+    rlnMicrographOriginalPixelSize. Names are relative to the project folder: the nearest folder
+    above the STAR file (or else the current one) in which any of the micrographs exists.
 
     Raises
     ------
     InputError
-        The file is missing, not a STAR file, lists no micrographs, or none of them exists.
+        The file is missing, not a STAR file, lists no micrographs or something else, or none of
+        them exists; or a micrograph is of an optics group that the file does not have.
     """
-    path = Path(path)
-    tables = _read_tables(path)
-    table = _micrograph_table(path, tables)
+    star = read_star_text(path)
+    table = micrograph_table(star)
     names = table.column("rlnMicrographName")
-    sizes = _pixel_sizes(table, tables, len(names))
-    listed = dict(zip(reversed(names), reversed(sizes), strict=True))
+    listed = dict(zip(reversed(names), reversed(_pixel_sizes(table)), strict=True))
     unique = dict.fromkeys(names)
-    root = _project_folder(path, unique)
+    root = _project_folder(star.path, unique)
     return [StarMicrograph(name, root / name, listed[name]) for name in unique]
+
+
+def micrograph_table(star: StarText) -> StarTable:
+    """Return the table of a STAR file that lists micrographs.
+
+    Raises
+    ------
+    InputError
+        There is none, or it lists particles or files of coordinates.
+    """
+    found = [table for table in star.tables if "rlnMicrographName" in table.labels and table.rows]
+    labels = {label for table in star.tables for label in table.labels}
+    if not found:
+        movies = "rlnMicrographMovieName" in labels
+        what = "it lists movies; motion-correct them first" if movies else "give a micrographs.star"
+        raise InputError(f"{star.path}: no micrographs (rlnMicrographName) in it; {what}")
+    table = next((table for table in found if table.block == "micrographs"), found[0])
+    for others, columns in _OTHER_LISTS.items():
+        if any(column in table.labels for column in columns):
+            raise InputError(
+                f"{star.path}: a list of {others}, not of micrographs; give the micrographs.star "
+                "that they were picked from"
+            )
+    return table
+
+
+def optics_table(table: StarTable) -> StarTable | None:
+    """Return the optics groups that the rows of a table refer to, None where they do not."""
+    if "rlnOpticsGroup" not in table.labels:
+        return None
+    tables = table.file.tables
+    return next((t for t in tables if t is not table and "rlnOpticsGroup" in t.labels), None)
+
+
+def optics_groups(table: StarTable) -> list[str]:
+    """Return the optics group of each row, as the table of the groups spells it.
+
+    Raises
+    ------
+    InputError
+        The table of the groups does not have it.
+    """
+    optics = optics_table(table)
+    own = table.column("rlnOpticsGroup")
+    if optics is None:
+        return own
+    known = {_number(group): group for group in optics.column("rlnOpticsGroup")}
+    for group, row in zip(own, table.rows, strict=True):
+        if _number(group) not in known:
+            raise InputError(
+                f"{table.file.path}: line {row + 1} is of optics group {group}, which the file "
+                f"does not have (it has {', '.join(known.values())}); add it or mend the line"
+            )
+    return [known[_number(group)] for group in own]
 
 
 def read_optics_star(path: Path | str) -> StarOptics:
@@ -124,12 +166,11 @@ def read_optics_star(path: Path | str) -> StarOptics:
     InputError
         The file is missing, not a STAR file, or lists no micrographs.
     """
-    path = Path(path)
-    tables = _read_tables(path)
-    listed = _micrograph_table(path, tables)
+    star = read_star_text(path)
+    listed = micrograph_table(star)
     u_a, v_a = (_numbers(listed, f"rlnDefocus{axis}") for axis in "UV")
     means = [(u + v) / 2 / _ANGSTROM_PER_UM for u, v in zip(u_a, v_a or u_a, strict=True)]
-    groups = [listed, *(table for table in tables if table is not listed)]
+    groups = [listed, *(table for table in star.tables if table is not listed)]
     shared = [
         [value for table in groups for value in _numbers(table, column)]
         for column in ("rlnVoltage", "rlnSphericalAberration")
@@ -146,16 +187,16 @@ def read_coordinates_star(path: Path | str) -> NDArray[np.float64]:
     InputError
         The file is missing, not a STAR file, or has no rlnCoordinateX and rlnCoordinateY.
     """
-    path = Path(path)
-    for table in _read_tables(path):
-        if "rlnCoordinateX" in table and "rlnCoordinateY" in table:
-            try:
-                return np.array(
-                    [table.column("rlnCoordinateY"), table.column("rlnCoordinateX")], np.float64
-                ).T
-            except ValueError as error:
-                raise InputError(f"{path}: a coordinate is not a number ({error})") from None
-    raise InputError(f"{path}: no rlnCoordinateX and rlnCoordinateY; give a file of coordinates")
+    table = read_star_text(path).table("rlnCoordinateX", "rlnCoordinateY")
+    if table is None:
+        raise InputError(
+            f"{path}: no rlnCoordinateX and rlnCoordinateY; give a file of coordinates"
+        )
+    columns = [table.column("rlnCoordinateY"), table.column("rlnCoordinateX")]
+    try:
+        return np.array(columns, np.float64).reshape(2, -1).T
+    except ValueError as error:
+        raise InputError(f"{path}: a coordinate is not a number ({error})") from None
 
 
 def write_coordinates_star(path: Path | str, coordinates_yx_px: ArrayLike) -> None:
@@ -170,7 +211,7 @@ def write_coordinates_star(path: Path | str, coordinates_yx_px: ArrayLike) -> No
     """
     centres = np.asarray(coordinates_yx_px, np.float64).reshape(-1, 2)
     rows = [(f"{x:.3f}", f"{y:.3f}") for y, x in centres]
-    _write(path, _loop("", ["rlnCoordinateX", "rlnCoordinateY"], rows))
+    write_star_text(path, _HEADER + _loop("", ["rlnCoordinateX", "rlnCoordinateY"], rows))
 
 
 def write_micrographs_star(
@@ -198,50 +239,28 @@ def write_micrographs_star(
     columns = ["rlnMicrographName", "rlnOpticsGroup", "rlnDefocusU", "rlnDefocusV"]
     columns += ["rlnCtfAstigmatism", "rlnDefocusAngle", "rlnPhaseShift"]
     rows = [(name, "1", *_defocus_fields(defocus)) for name, defocus in micrographs.items()]
-    _write(path, _optics_loop(optics) + "\n\n" + _HEADER + _loop("micrographs", columns, rows))
+    listed = _loop("micrographs", columns, rows)
+    write_star_text(path, _HEADER + _optics_loop(optics) + "\n\n" + _HEADER + listed)
 
 
-def _read_tables(path: Path) -> list[_Table]:
-    from gemmi import cif
-
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-        return [_Table(block) for block in cif.read_string(text, check_level=0)]
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; check the path") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except (ValueError, RuntimeError) as error:
-        raise InputError(f"{path}: not a STAR file ({error}); write it again") from None
-
-
-def _micrograph_table(path: Path, tables: Iterable[_Table]) -> _Table:
-    found = [table for table in tables if table.column("rlnMicrographName")]
-    if not found:
-        movies = any("rlnMicrographMovieName" in table for table in tables)
-        what = "it lists movies; motion-correct them first" if movies else "give a micrographs.star"
-        raise InputError(f"{path}: no micrographs (rlnMicrographName) in this STAR file; {what}")
-    return next((table for table in found if table.name == "micrographs"), found[0])
-
-
-def _pixel_sizes(table: _Table, tables: Iterable[_Table], count: int) -> list[float | None]:
-    """Return one pixel size in angstrom for each row of `table`."""
-    own = _own_pixel_sizes(table, count)
-    optics = next((t for t in tables if t is not table and "rlnOpticsGroup" in t), None)
-    if optics is None or "rlnOpticsGroup" not in table:
+def _pixel_sizes(table: StarTable) -> list[float | None]:
+    """Return the pixel size of each row in angstrom."""
+    own = _own_pixel_sizes(table)
+    optics = optics_table(table)
+    if optics is None:
         return own
     groups = optics.column("rlnOpticsGroup")
-    shared = dict(zip(groups, _own_pixel_sizes(optics, len(groups)), strict=True))
-    return [
-        mine or shared.get(group)
-        for mine, group in zip(own, table.column("rlnOpticsGroup"), strict=True)
-    ]
+    shared = dict(zip(groups, _own_pixel_sizes(optics), strict=True))
+    both = [(mine, shared[group]) for mine, group in zip(own, optics_groups(table), strict=True)]
+    return [min(filter(None, each), key=_is_of_movie, default=None) for each in both]
 
 
-def _own_pixel_sizes(table: _Table, count: int) -> list[float | None]:
+def _own_pixel_sizes(table: StarTable) -> list[float | None]:
     current, original, detector_um, magnification = (
-        _positive(table, name, count)
-        for name in (
+        [_positive_number(text) for text in table.column(label)]
+        if label in table.labels
+        else [None] * len(table.rows)
+        for label in (
             "rlnMicrographPixelSize",
             "rlnMicrographOriginalPixelSize",
             "rlnDetectorPixelSize",
@@ -249,24 +268,36 @@ def _own_pixel_sizes(table: _Table, count: int) -> list[float | None]:
         )
     )
     return [
-        a or b or (_ANGSTROM_PER_UM * um / times if um and times else None)
-        for a, b, um, times in zip(current, original, detector_um, magnification, strict=True)
+        size_a
+        or (_ANGSTROM_PER_UM * um / times if um and times else None)
+        or (movie_a and MoviePixelSize(movie_a))
+        for size_a, movie_a, um, times in zip(
+            current, original, detector_um, magnification, strict=True
+        )
     ]
 
 
-def _positive(table: _Table, column: str, count: int) -> list[float | None]:
-    if column not in table:
-        return [None] * count
-    return [_positive_number(text) for text in table.column(column)]
+def _is_of_movie(size_a: float) -> bool:
+    return isinstance(size_a, MoviePixelSize)
 
 
-def _numbers(table: _Table, column: str) -> list[float]:
+def _numbers(table: StarTable, label: str) -> list[float]:
     """Finite numbers in a column; [] when there is none, or when one is missing."""
+    if label not in table.labels:
+        return []
     try:
-        values = [float(text) for text in table.column(column)]
+        values = [float(text) for text in table.column(label)]
     except ValueError:
         return []
     return values if np.isfinite(values).all() else []
+
+
+def _number(text: str) -> float | str:
+    """Return a number, so that "1" and "01" are equal, or else the text."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _positive_number(text: str) -> float | None:
@@ -280,7 +311,7 @@ def _positive_number(text: str) -> float | None:
 def _project_folder(star: Path, names: Iterable[str]) -> Path:
     above = star.absolute().parents
     for folder in (*above, Path.cwd()):
-        if any((folder / name).exists() for name in names):
+        if any(os.path.exists(folder / name) for name in names):  # False for impossible names, too
             return folder
     raise InputError(
         f"{star}: none of its micrographs (such as {next(iter(names))}) exists in {above[0]} or "
@@ -310,10 +341,5 @@ def _optics_loop(optics: Optics) -> str:
 def _loop(block: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [f"data_{block}", "", "loop_"]
     lines += [f"_{column} #{number}" for number, column in enumerate(columns, start=1)]
-    lines += [" ".join(row) for row in rows]
+    lines += [" ".join(map(star_value, row)) for row in rows]
     return "\n".join(lines) + "\n"
-
-
-def _write(path: Path | str, text: str) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text(_HEADER + text, encoding="utf-8", newline="\n")

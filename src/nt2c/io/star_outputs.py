@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from nt2c.core.errors import InputError
-from nt2c.io.star import read_micrographs_star
+from nt2c.io.star import micrograph_table, optics_groups, optics_table, read_micrographs_star
 from nt2c.io.star_text import StarTable, StarText, read_star_text, write_star_text
 
 _NAME, _GROUP, _PIXEL = "rlnMicrographName", "rlnOpticsGroup", "rlnMicrographPixelSize"
@@ -15,7 +15,10 @@ _SAME = 1e-4  # headers hold pixel sizes in single precision, lists in some digi
 
 
 def write_outputs_star(
-    path: Path | str, source: Path | str, outputs: Mapping[Path, tuple[Path, float]]
+    path: Path | str,
+    source: Path | str,
+    outputs: Mapping[Path, tuple[Path, float | None]],
+    raw_path: Path | str | None = None,
 ) -> int:
     """Write the STAR file `source` again with the results' names; all else that it says is kept.
 
@@ -29,8 +32,11 @@ def write_outputs_star(
         File to write, whole or not at all.
     source : Path or str
         A STAR file that `read_micrographs_star` reads.
-    outputs : mapping of Path to (Path, float)
-        For the absolute path of a raw micrograph its result, and its pixel size in angstrom.
+    outputs : mapping of Path to (Path, float or None)
+        For the absolute path of a raw micrograph its result, and its pixel size in angstrom; None
+        for the one in the list.
+    raw_path : Path or str, optional
+        Write the raw micrographs of the same rows to this file, too.
 
     Returns
     -------
@@ -47,29 +53,32 @@ def write_outputs_star(
     root = _project_folder(first.name, first.path)
     names, sizes_a = {}, {}
     for name, one in listed.items():
-        output, size_a = outputs.get(Path(os.path.abspath(one.path)), (None, 0.0))
+        output, size_a = outputs.get(Path(os.path.abspath(one.path)), (None, None))
         if output is not None:
             names[name] = _name(output, root)
-            if not math.isclose(size_a, one.pixel_size_a or 0.0, rel_tol=_SAME):
+            listed_a = one.pixel_size_a
+            if size_a and not (listed_a and math.isclose(size_a, listed_a, rel_tol=_SAME)):
                 sizes_a[name] = size_a
-    table = read_star_text(source).micrographs()
+    table = micrograph_table(read_star_text(source))
     old = table.column(_NAME)
     text = _with_sizes(table, sizes_a) if sizes_a else table.file
     renamed = {_NAME: [names.get(name, name) for name in old]}
     keep = [name in names for name in old]
-    write_star_text(path, text.micrographs().replaced(renamed, keep))
+    write_star_text(path, micrograph_table(text).replaced(renamed, keep))
+    if raw_path is not None:
+        write_star_text(raw_path, table.replaced({}, keep))
     return sum(keep)
 
 
 def _with_sizes(table: StarTable, sizes_a: Mapping[str, float]) -> StarText:
     """Return the file with other pixel sizes, of micrographs or of their optics groups."""
     star, names = table.file, table.column(_NAME)
-    optics = next((t for t in star.tables if t is not table and _GROUP in t.labels), None)
-    if optics is None or _PIXEL in table.labels or _GROUP not in table.labels:
+    optics = optics_table(table)
+    if optics is None or _PIXEL in table.labels:
         optics, rows, sizes = table, names, dict(sizes_a)
     else:
         rows = optics.column(_GROUP)
-        groups = zip(names, table.column(_GROUP), strict=True)
+        groups = zip(names, optics_groups(table), strict=True)
         sizes = {group: sizes_a[name] for name, group in groups if name in sizes_a}
     known = next((label for label in (_PIXEL, _ORIGINAL) if label in optics.labels), None)
     before = optics.column(known) if known else ["?"] * len(rows)
@@ -87,6 +96,7 @@ def _project_folder(name: str, path: Path) -> Path:
 
 
 def _name(output: Path, root: Path) -> str:
+    output = Path(os.path.abspath(output))
     inside = output.is_relative_to(root) and root != Path("/")
     name = str(output.relative_to(root) if inside else output)
     if len(name.split()) != 1:
