@@ -1,6 +1,7 @@
 """The account of a run: always there, names what failed, and what failed can be done alone."""
 
 import errno
+import json
 import os
 
 import numpy as np
@@ -11,11 +12,13 @@ from nt2c.core.errors import InputError, SettingsError
 from nt2c.inference import reading
 from nt2c.inference import summary as summary_module
 from nt2c.inference.batch import denoise_files
+from nt2c.inference.merge import merge_summaries
 from nt2c.inference.settings import DenoiseSettings
 from nt2c.inference.stopping import Stop
 from nt2c.inference.summary import read_summary
 from nt2c.io.inputs import find_inputs
 from nt2c.io.micrographs import Micrograph
+from nt2c.report.sources import find_source
 from tests.inference.make import files, micrograph, noise, random_model
 from tests.io.make import write_mrc
 
@@ -64,7 +67,7 @@ def test_summary_is_there_from_the_start_and_after_a_bug(tmp_path, raw, model, m
 
 def test_retry_failed_does_only_those(tmp_path, raw, model):
     out = tmp_path / "out"
-    with pytest.raises(SettingsError, match=r"--retry-failed: .*summary\.json: cannot be read"):
+    with pytest.raises(SettingsError, match=r"--retry-failed: .*summary\.json: no such file"):
         run(raw, out, model, retry_failed=True)
     write_mrc(raw / "b.mrc", noise() * float("nan"), 2.0)
     run(raw, out, model)
@@ -111,11 +114,44 @@ def test_outputs_that_are_removed_during_the_run_have_failed(tmp_path, raw, mode
     assert run(raw, out, model).with_status("failed") == []
 
 
-def test_what_is_no_summary_is_refused(tmp_path):
-    for text in ("", "[]", "{}", '{"format": 1}', '{"results": [{}], "format": 1}'):
-        (tmp_path / "summary.json").write_text(text)
-        with pytest.raises(InputError, match="not a summary"):
-            read_summary(tmp_path / "summary.json")
+DEEP = "[" * 100_000 + "]" * 100_000
+ROW = {"input": "/a.mrc", "output": "/b.mrc", "status": "done"}
+SOUND = {"format": 1, "version": "1", "finished": True, "stars": [], "results": [ROW]}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "[]", "{}", '{"format": 1}', '{"results": [{}], "format": 1}', DEEP),
+        json.dumps(SOUND).replace('"1"', DEEP),
+        json.dumps({k: v for k, v in SOUND.items() if k != "finished"}),
+        *(
+            json.dumps(SOUND | wrong)
+            for wrong in (
+                *({"format": 2}, {"stars": None}, {"stars": [1, "a"]}, {"stars": [[1]]}),
+                *({"seconds": "a"}, {"settings": 3}, {"results": None}, {"results": [1]}),
+                {"results": [ROW | {"status": ["done"]}]},
+                {"results": [ROW | {"input": 3}]},
+                {"results": [ROW | {"warnings": [None]}]},
+                {"results": [ROW | {"shape": "ab"}]},
+            )
+        ),
+    ],
+)
+def test_what_is_no_summary_is_refused_and_stands_in_no_way(tmp_path, raw, model, text):
+    path = tmp_path / "summary.json"
+    path.write_text(json.dumps(SOUND))
+    read_summary(path)
+    path.write_text(text)
+    for read in (read_summary, lambda path: merge_summaries(path.parent), find_source_of):
+        with pytest.raises(InputError, match=r"summary\.json"):
+            read(path)
+    run(raw, tmp_path, model)
+    assert [result.status for result in read_summary(path)[0]] == ["done"] * 3
+
+
+def find_source_of(path):
+    return find_source(path.parent)
 
 
 @pytest.mark.parametrize(("finished", "code"), [(True, 0), (False, 2)], ids=["end", "start"])

@@ -5,18 +5,19 @@ with every micrograph as "left" that no earlier run has done; one that says `fin
 belongs to a run that still goes on or was killed.
 """
 
-import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nt2c import __version__
 from nt2c.core.errors import InputError, SettingsError
 from nt2c.inference.plan import Job, Shard
-from nt2c.io.records import write_json
+from nt2c.io.records import read_json, write_json
 
 FORMAT = 1
 _DECIDING = ("made_by", "model_hash", "settings")
@@ -91,6 +92,22 @@ class Summary:
         return dict(Counter(result.status for result in self.results))
 
 
+class _Record(BaseModel):
+    """What is read of a summary; whatever else it says is kept as it is."""
+
+    model_config = ConfigDict(extra="allow", protected_namespaces=())
+
+    version: str
+    finished: bool
+    results: list[FileResult]
+    stars: list[str] = []
+    model: str | None = None
+    model_hash: str = ""
+    device: str = ""
+    settings: dict[str, Any] = {}
+    seconds: float = Field(0.0, allow_inf_nan=False)
+
+
 def summary_path(folder: Path, shard: Shard | None = None) -> Path:
     """Return where the summary of a run into `folder` is written."""
     part = f"shard-{shard.index}-of-{shard.count}." if shard else ""
@@ -145,16 +162,16 @@ def read_summary(path: Path) -> tuple[list[FileResult], dict[str, Any]]:
     InputError
         The file is missing or not a summary.
     """
+    record = read_json(path)
+    if record.get("format") != FORMAT:
+        raise InputError(f"{path}: not a summary of nt2c denoise, or of another version of nt2c")
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        results = [_result(row) for row in record.pop("results")]
-        if record["format"] != FORMAT:
-            raise InputError(f"{path}: summary of format {record['format']}; update nt2c")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise InputError(f"{path}: not a summary that nt2c denoise wrote") from None
-    return results, record
+        known = _Record.model_validate(record)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        raise InputError(f"{path}: not a summary: '{field}': {first['msg']}") from None
+    return known.results, known.model_dump(exclude={"results"})
 
 
 def retried(jobs: Sequence[Job], path: Path) -> tuple[list[Job], list[FileResult]]:
@@ -233,11 +250,3 @@ def confirmed(results: Iterable[FileResult]) -> list[FileResult]:
 
 def _absolute(path: Path) -> Path:
     return Path(os.path.abspath(path))
-
-
-def _result(row: Mapping[str, Any]) -> FileResult:
-    values = {field.name: row[field.name] for field in fields(FileResult)}
-    values["input"], values["output"] = Path(row["input"]), Path(row["output"])
-    values["warnings"] = tuple(row["warnings"])
-    values["shape"] = tuple(row["shape"]) if row["shape"] else None
-    return FileResult(**values)
