@@ -104,9 +104,7 @@ def sigma(batch: SimulatedBatch) -> float:
 def measure(condition: str, kind: str, seed: int, snrs: tuple[float, ...]) -> None:
     """One record for each SNR."""
     settings = simulation(condition, SIDE_PX)
-    empty = settings.model_copy(
-        update={"specimen": settings.specimen.model_copy(update={"empty": 1.0})}
-    )
+    empty = settings.replace(specimen=settings.specimen.replace(empty=1.0))
     diameters = (DIAMETER_A, DIAMETER_A)
     bank = procedural_bank(1, PIXEL_A, 48, diameters, stream(seed, "species"))
     reference = draw(bank, simulation(condition, CLEAN_SIDE_PX), CLEAN_FIELDS, "clean", seed)

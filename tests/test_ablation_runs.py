@@ -24,7 +24,7 @@ def test_every_variant_has_the_same_budget(variant: Variant) -> None:
 def test_transferring_variants_differ_in_nothing_but_the_noise() -> None:
     variants: tuple[Variant, ...] = ("white", "coloured", "bootstrap", "wgan", "oracle")
     recipes = [recipe_of(v, BUDGET, 0) for v in variants]
-    rest = {r.model_copy(update={"name": "", "noise": "white"}).model_dump_json() for r in recipes}
+    rest = {r.replace(name="", noise="white").model_dump_json() for r in recipes}
     assert len(rest) == 1
     assert [r.noise for r in recipes] == ["white", "coloured", "bootstrap", "wgan", "bootstrap"]
 
@@ -33,7 +33,7 @@ def test_recorrupted_variant_adds_the_micrographs_and_nothing_else() -> None:
     plain, more = recipe_of("wgan", BUDGET, 0), recipe_of("recorrupted", BUDGET, 0)
     assert plain.recorrupted.weight == 0 < more.recorrupted.weight
     same = {"name": plain.name, "recorrupted": plain.recorrupted}
-    assert more.model_copy(update=same) == plain
+    assert more.replace(**same) == plain
 
 
 def test_paper_may_have_more_steps() -> None:

@@ -28,7 +28,7 @@ from nt2c.inference.denoiser import load_model
 from nt2c.io.inputs import find_inputs
 from nt2c.io.micrographs import open_micrograph, write_micrograph
 from nt2c.io.recipes import read_settings
-from nt2c.io.star import StarOptics
+from nt2c.io.star import Defocus, Optics, StarOptics, write_micrographs_star
 from nt2c.io.weights import read_weights
 from nt2c.noise.resampling import Measure
 from nt2c.pipeline.fit import fit
@@ -44,6 +44,7 @@ from nt2c.training.processes import Team
 from nt2c.training.settings import RecorruptedSettings
 
 PIXEL_A = 4.0
+OPTICS = Optics(PIXEL_A, 300.0, 2.7, 0.1)
 TINY_FIELDS = """
 [simulation]
 shape = [96, 96]
@@ -177,7 +178,7 @@ def job(data: Path, folder: Path, recipe: Path, **changes: Any) -> FitJob:
     return FitJob(
         inputs=tuple(find_inputs([data])),
         folder=folder,
-        recipe=chosen.model_copy(update=own),
+        recipe=chosen.replace(**own),
         coarse=load_model(),
         device="cpu",
         **changes,
@@ -260,7 +261,7 @@ def test_a_batch_that_processes_cannot_share_is_refused_at_once(
 ) -> None:
     monkeypatch.setattr("nt2c.pipeline.fit.join", lambda device: Team(1, 4))
     chosen = read_settings(recipe, FitRecipe)
-    four = chosen.pairs.model_copy(update={"batch": 4})
+    four = chosen.pairs.replace(batch=4)
     for own, named in (({}, "pairs.batch"), ({"pairs": four}, "recorrupted.batch")):
         with pytest.raises(SettingsError, match=f"{named}.* cannot be shared"):
             fit(job(data, tmp_path / "out", recipe, **own), Silent())
@@ -269,9 +270,7 @@ def test_a_batch_that_processes_cannot_share_is_refused_at_once(
 
 def test_the_first_round_knows_nothing_of_how_the_micrographs_are_trained_on() -> None:
     chosen = read_fit_recipe("quick")
-    other = chosen.model_copy(
-        update={"recorrupted": RecorruptedSettings(weight=0.1, strength=0.7, batch=8)}
-    )
+    other = chosen.replace(recorrupted=RecorruptedSettings(weight=0.1, strength=0.7, batch=8))
     assert chosen.first_round().recorrupted.weight == 0
     assert chosen.first_round() == other.first_round()
 
@@ -355,8 +354,8 @@ def test_micrographs_that_cannot_be_trained_on_are_left_to_the_rest(
     shutil.copytree(done[0], tmp_path / "small")
     watch = Silent()
     chosen = read_settings(recipe, FitRecipe)
-    large = {"pairs": chosen.pairs.model_copy(update={"crop_px": 208})}
-    large["simulation"] = chosen.simulation.model_copy(update={"shape": (208, 208)})
+    large = {"pairs": chosen.pairs.replace(crop_px=208)}
+    large["simulation"] = chosen.simulation.replace(shape=(208, 208))
     fit(job(data, tmp_path / "small", recipe, **large), watch)
     assert any("as large as a training crop of 208 pixels" in text for text in watch.warnings)
 
@@ -526,19 +525,70 @@ def test_recipe_for_training_is_refused_for_a_fit(tmp_path: Path) -> None:
 
 def test_defocus_of_a_star_file_counts_unless_the_recipe_has_one(recipe: Path) -> None:
     chosen = read_settings(recipe, FitRecipe)
-    told = chosen.imaged_as(StarOptics((1.0, 2.0), 200.0, None))
+    told = chosen.imaged_as(StarOptics((1.0, 2.0), 200.0, None), "a.star")
     assert told.transfer.defocus_um == (1.0, 2.0)
     assert told.simulation.imaging.voltage_kv == 200.0
     assert told.simulation.imaging.cs_mm == chosen.simulation.imaging.cs_mm
-    own = told.imaged_as(StarOptics((3.0, 4.0), None, None))
+    own = told.imaged_as(StarOptics((3.0, 4.0), None, None), "a.star")
     assert own.transfer.defocus_um == (1.0, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("told", "named"),
+    [
+        (StarOptics(None, 0.0, None), "voltage_kv' = 0.0"),
+        (StarOptics(None, 300.0, -5.0), "cs_mm' = -5.0"),
+    ],
+)
+def test_what_a_star_file_tells_is_checked_as_a_recipe_is(
+    recipe: Path, told: StarOptics, named: str
+) -> None:
+    with pytest.raises(SettingsError, match=rf"bad\.star.*{named}.*correct the list"):
+        read_settings(recipe, FitRecipe).imaged_as(told, "bad.star")
+
+
+def test_failed_fits_of_the_ctf_are_left_out_and_told(
+    data: Path, recipe: Path, tmp_path: Path
+) -> None:
+    names = sorted(path.name for path in data.iterdir())
+    listed = {name: Defocus(1.0 + i, 1.0 + i) for i, name in enumerate(names)}
+    star = data.parent / f"{tmp_path.name}.star"
+    write_micrographs_star(star, {f"{data.name}/{n}": d for n, d in listed.items()}, OPTICS)
+    star.write_text(star.read_text().replace("10000.000000", "nan"))
+    given = plan([str(star)], tmp_path / "out", str(recipe), None, None, "general", None, None,
+                 "cpu", None)  # fmt: skip
+    assert given.recipe.transfer.defocus_um == (2.0, 2.0)
+    assert given.notes == (f"{star}: defocus from 2.00 to 2.00 um, without 1 of 2 CTF fits "
+                           "(1 no number)",)  # fmt: skip
+    watch = Silent("windows", 1)
+    with pytest.raises(KilledError):
+        fit(given, watch)
+    assert watch.warnings == list(given.notes)
+
+
+def test_another_pixel_size_than_the_models_is_refused(
+    data: Path, recipe: Path, tmp_path: Path
+) -> None:
+    chosen = read_settings(recipe, FitRecipe).simulation.replace(pixel_size_a=2.0)
+    with pytest.raises(SettingsError, match=r"pixel_size_a = 2 is not that of the model"):
+        fit(job(data, tmp_path, recipe, simulation=chosen), Silent())
+    same = read_settings(recipe, FitRecipe).simulation.replace(pixel_size_a=PIXEL_A)
+    with pytest.raises(KilledError):
+        fit(job(data, tmp_path, recipe, simulation=same), Silent("windows"))
+
+
+def test_one_seed_decides_all(tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_text(TINY.replace("[extraction]", "[extraction]\nseed = 1"))
+    with pytest.raises(SettingsError, match=r"unknown key 'extraction\.seed'"):
+        read_fit_recipe(str(wrong))
 
 
 def test_options_count_before_the_recipe(data: Path, recipe: Path, tmp_path: Path) -> None:
     given = plan(
         [str(data)], tmp_path, str(recipe), 3.0, None, "general", "white", None, "cpu", seed=7
     )
-    assert (given.recipe.noise, given.recipe.seed, given.recipe.extraction.seed) == ("white", 7, 7)
+    assert (given.recipe.noise, given.recipe.seed) == ("white", 7)
     assert given.pixel_size_a == 3.0
     assert given.recipe.optimizer == read_settings(recipe, FitRecipe).optimizer
 

@@ -311,7 +311,7 @@ def test_critic_and_generator_learn(tmp_path: Path) -> None:
 
 def test_settings_given_in_part_keep_the_other_defaults() -> None:
     settings = SynthesizerSettings.parse({"optimizer": {"steps": 7}})
-    expected = SynthesizerSettings().optimizer.model_copy(update={"steps": 7})
+    expected = SynthesizerSettings().optimizer.replace(steps=7)
     assert settings.optimizer == expected
     assert settings.optimizer.betas == (0.5, 0.999)
 
@@ -325,8 +325,8 @@ def test_few_windows_are_refused(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("few_draws")
 def test_divergence_is_said(tmp_path: Path) -> None:
     settings = tiny_settings()
-    optimizer = settings.optimizer.model_copy(update={"learning_rate": 1e8, "steps": 20})
-    wild = settings.model_copy(update={"optimizer": optimizer})
+    optimizer = settings.optimizer.replace(learning_rate=1e8, steps=20)
+    wild = settings.replace(optimizer=optimizer)
     with pytest.raises(InputError, match="critic diverged at step"):
         trained(patchy_windows(), wild, tmp_path, device="cpu")
 

@@ -124,6 +124,17 @@ def test_spread_is_what_statistics_do_not_explain() -> None:
     assert spread.error > same.error
 
 
+def test_a_micrograph_far_from_the_others_does_not_set_the_contrast() -> None:
+    f = fields(8, 128)
+    real = transfer(f["truth"], f["noise"], 0.8, 1.0)
+    wild = real.clone()
+    wild[3] += 5 * f["truth"][3]  # carbon, or a crack
+    found, usual = estimate(wild, f), estimate(real, f)
+    assert (usual.left_out, found.left_out) == (0, 1)
+    assert found.per_micrograph[3] > 4
+    assert found.k1 == pytest.approx(usual.k1, rel=0.05)
+
+
 def test_weights_are_per_image_or_one() -> None:
     clean, noise = torch.ones(2, 3, 4), torch.full((2, 3, 4), 10.0)
     mixed = transfer(clean, noise, torch.tensor([1.0, 2.0]), 0.5)

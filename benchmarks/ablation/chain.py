@@ -232,9 +232,7 @@ class Chain:
             fields = torch.from_numpy(np.load(noise.folder / _FIELDS)).float()
             squares = torch.cat([segments(field, size, size) for field in fields])
             step = -(-len(squares) // _TRUE_WINDOWS)
-            simulation = job.recipe.simulation.model_copy(
-                update={"pixel_size_a": self.coarse.pixel_size_a}
-            )
+            simulation = job.recipe.simulation.replace(pixel_size_a=self.coarse.pixel_size_a)
             contrast = measure_contrast(
                 prepared_micrographs(windows.folder),
                 squares[::step],

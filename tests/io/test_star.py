@@ -276,6 +276,35 @@ def test_names_that_relion_cannot_read_are_refused(tmp_path, name):
         )
 
 
+@pytest.mark.parametrize(
+    ("bad", "told"),
+    [
+        ({}, ""),
+        ({"far.mrc": 9.5}, "1 far from the others"),
+        ({"failed.mrc": float("nan")}, "1 no number"),
+        ({"over.mrc": -0.3}, "1 no underfocus"),
+        ({"a": 0.0, "b": -0.3, "c": float("inf"), "d": 30.0, "e": 9.0},
+         "1 no number, 2 no underfocus, 2 far from the others"),
+    ],
+)  # fmt: skip
+def test_failed_fits_of_the_ctf_do_not_set_the_range_of_the_defocus(tmp_path, bad, told):
+    good = {f"{i}.mrc": 1 + i / 499 for i in range(500)}
+    listed = {name: Defocus(d, d) for name, d in (good | bad).items()}
+    write_micrographs_star(tmp_path / "a.star", listed, Optics(1.0, 300.0, 2.7, 0.1))
+    read = read_optics_star(tmp_path / "a.star")
+    assert read.defocus_um == pytest.approx((1.0, 2.0), abs=0.02)
+    assert told in read.left_out
+    assert bool(read.left_out) == bool(bad)
+
+
+def test_where_no_fit_of_the_ctf_worked_there_is_no_range(tmp_path):
+    listed = {"a.mrc": Defocus(float("nan"), 1.0), "b.mrc": Defocus(-1.0, -1.0)}
+    write_micrographs_star(tmp_path / "a.star", listed, Optics(1.0, 300.0, 2.7, 0.1))
+    read = read_optics_star(tmp_path / "a.star")
+    assert read.defocus_um is None
+    assert read.left_out.startswith("no CTF fit gives a defocus (1 no number, 1 no underfocus)")
+
+
 def test_optics_are_read_from_both_forms(tmp_path):
     optics = Optics(1.5, 200.0, 1.4, 0.1)
     listed = {"a.mrc": Defocus(1.0, 1.2), "b.mrc": Defocus(2.5, 2.1)}

@@ -26,7 +26,7 @@ from .test_training import CPU, tiny_recipe
 
 def with_real(weight: float = 0.5, **optimizer: Any) -> Recipe:
     recipe = tiny_recipe(**optimizer)
-    return recipe.model_copy(update={"recorrupted": RecorruptedSettings(weight=weight, batch=2)})
+    return recipe.replace(recorrupted=RecorruptedSettings(weight=weight, batch=2))
 
 
 def micrographs() -> list[Tensor]:

@@ -15,7 +15,7 @@ from nt2c.models.unet import UNet, UNetSettings
 from nt2c.training.denoiser import DenoisingTask, train_denoiser
 from nt2c.training.loop import CHECKPOINT, LOG, learning_rate, train
 from nt2c.training.pairs import PairSource
-from nt2c.training.settings import OptimizerSettings, Recipe
+from nt2c.training.settings import OptimizerSettings, Recipe, RecorruptedSettings
 
 CPU = torch.device("cpu")
 
@@ -105,6 +105,13 @@ def test_another_state_of_the_code_does_not_continue_a_run(
     monkeypatch.setitem(revision.REVISIONS, "training", revision.REVISIONS["training"] + 1)
     with pytest.raises(SettingsError, match="begun by another state of nt2c"):
         train_denoiser(tiny_recipe(steps=1), tmp_path, device="cpu")
+
+
+def test_a_weight_of_real_micrographs_that_are_not_there_is_refused(tmp_path: Path) -> None:
+    recipe = tiny_recipe().replace(recorrupted=RecorruptedSettings(weight=0.1))
+    with pytest.raises(SettingsError, match=r"recorrupted\.weight: there are no real micrographs"):
+        train_denoiser(recipe, tmp_path, device="cpu")
+    assert not list(tmp_path.iterdir())
 
 
 def test_training_lowers_the_loss(tmp_path: Path) -> None:

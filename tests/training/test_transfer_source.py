@@ -35,9 +35,9 @@ EXACT: dict[str, Any] = {
 def even_recipe() -> Recipe:
     """No illumination, which in fields this small would outweigh the particles; one condition."""
     recipe = tiny_recipe()
-    imaging = recipe.simulation.imaging.model_copy(update=FIXED)
-    simulation = recipe.simulation.model_copy(update={"imaging": imaging})
-    return recipe.model_copy(update={"simulation": simulation})
+    imaging = recipe.simulation.imaging.replace(**FIXED)
+    simulation = recipe.simulation.replace(imaging=imaging)
+    return recipe.replace(simulation=simulation)
 
 
 def source(contrast: Contrast = CONTRAST, seed: int = 5, **settings: Any) -> TransferSource:
@@ -161,7 +161,7 @@ def test_contrast_of_transferred_fields_is_that_which_they_were_given() -> None:
     recipe = even_recipe()
     settings = TransferSettings.parse(EXACT | {"band_a": (16.0, 160.0), "clean_fields": 16})
     known = procedural_bank(1, 8.0, 4, (120.0, 120.0), stream(9, "known"))
-    settings = settings.model_copy(update={"structure_share": 1.0})
+    settings = settings.replace(structure_share=1.0)
     given = TransferSource(
         recipe.simulation, recipe.pairs, settings, CONTRAST, WhiteNoise(), 5, CPU, species=known
     )

@@ -132,15 +132,17 @@ def plan(
         if not path.is_file():
             raise SettingsError(f"--structure {path}: no such file; check the path")
     chosen = read_fit_recipe(recipe)
+    notes: list[str] = []
     found = tuple(find_inputs(inputs))
     stars = [path for path in inputs if path.lower().endswith(".star")]
     if len(stars) == 1:
-        chosen = chosen.imaged_as(read_optics_star(stars[0]))
+        optics = read_optics_star(stars[0])
+        chosen = chosen.imaged_as(optics, stars[0])
+        notes += [f"{stars[0]}: {optics.left_out}"] if optics.left_out else []
     if noise is not None:
-        chosen = chosen.model_copy(update={"noise": noise})
+        chosen = chosen.replace(noise=noise)
     if seed is not None:
-        extraction = chosen.extraction.model_copy(update={"seed": seed})
-        chosen = chosen.model_copy(update={"seed": seed, "extraction": extraction})
+        chosen = chosen.replace(seed=seed)
     return FitJob(
         inputs=found,
         folder=output,
@@ -150,6 +152,7 @@ def plan(
         structures=tuple(structures or ()),
         masks=mask,
         device=device,
+        notes=tuple(notes),
     )
 
 

@@ -156,8 +156,7 @@ def _fit(
 
     settings = SynthesizerSettings()
     if steps is not None:
-        optimizer = settings.optimizer.model_copy(update={"steps": steps})
-        settings = settings.model_copy(update={"optimizer": optimizer})
+        settings = settings.replace(optimizer=settings.optimizer.replace(steps=steps))
     quiet = kind is not Kind.WGAN or not join(device).first
     with progress_bar(disable=quiet) as progress:
         bar = progress.add_task("training", total=settings.optimizer.steps)

@@ -49,6 +49,25 @@ class Settings(BaseModel):
                 lines.append(f"{where}: {len(problems) - _SHOWN} more of the kind")
             raise SettingsError("\n".join(lines)) from None
 
+    def replace(self, *, where: str = "settings", **changes: Any) -> Self:
+        """Return these settings with some changed, checked as all are.
+
+        What was not set stays so: `model_fields_set` tells what a user has chosen.
+
+        Parameters
+        ----------
+        where : str
+            What the changes come from, for the error message.
+        **changes
+            Values of fields of this class; sections as a whole.
+
+        Raises
+        ------
+        SettingsError
+            As `parse` does.
+        """
+        return self.parse(self.model_dump(exclude_unset=True) | changes, where)
+
 
 def _explain(cls: type[Settings], detail: ErrorDetails, where: str) -> str:
     path = ".".join(str(part) for part in detail["loc"])

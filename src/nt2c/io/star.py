@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nt2c.core.errors import InputError
+from nt2c.core.robust import inliers, usual_range
+from nt2c.core.words import plural
 from nt2c.io.pixel_size import MoviePixelSize
 from nt2c.io.star_text import StarTable, StarText, read_star_text, star_value, write_star_text
 
@@ -71,14 +73,18 @@ class StarOptics:
     Attributes
     ----------
     defocus_um : (float, float) or None
-        Least and greatest of the micrographs' mean defocus, positive = underfocus.
+        Range of the micrographs' mean defocus, positive = underfocus, without failed and far-out
+        fits and without the outermost hundredths.
     voltage_kv, spherical_aberration_mm : float or None
         Those of the first optics group.
+    left_out : str
+        Which fits of the CTF the range of the defocus is without; empty if none.
     """
 
     defocus_um: tuple[float, float] | None
     voltage_kv: float | None
     spherical_aberration_mm: float | None
+    left_out: str = ""
 
 
 def read_micrographs_star(path: Path | str) -> list[StarMicrograph]:
@@ -175,8 +181,35 @@ def read_optics_star(path: Path | str) -> StarOptics:
         [value for table in groups for value in _numbers(table, column)]
         for column in ("rlnVoltage", "rlnSphericalAberration")
     ]
-    voltage_kv, aberration_mm = (values[0] if values else None for values in shared)
-    return StarOptics((min(means), max(means)) if means else None, voltage_kv, aberration_mm)
+    voltage_kv, aberration_mm = (
+        next((value for value in values if np.isfinite(value)), None) for values in shared
+    )
+    defocus_um, left_out = _defocus_range(np.array(means))
+    return StarOptics(defocus_um, voltage_kv, aberration_mm, left_out)
+
+
+def _defocus_range(means_um: NDArray[np.float64]) -> tuple[tuple[float, float] | None, str]:
+    """Range of the defocus of micrographs (n,), and which of them it is without, in words."""
+    if not len(means_um):
+        return None, ""
+    finite = np.isfinite(means_um)
+    under = finite & (means_um > 0)
+    kept = under.copy()
+    kept[under] = inliers(means_um[under])
+    counts = {
+        "no number": int((~finite).sum()),
+        "no underfocus": int((finite & ~under).sum()),
+        "far from the others": int((under & ~kept).sum()),
+    }
+    found = ", ".join(f"{count} {reason}" for reason, count in counts.items() if count)
+    if not kept.any():
+        return None, f"no CTF fit gives a defocus ({found}); the recipe's defocus counts"
+    low, high = usual_range(means_um[kept])
+    text = (
+        f"defocus from {low:.2f} to {high:.2f} um, without {len(kept) - int(kept.sum())} of "
+        f"{plural(len(kept), 'CTF fit')} ({found})"
+    )
+    return (low, high), text if found else ""
 
 
 def read_coordinates_star(path: Path | str) -> NDArray[np.float64]:
@@ -282,14 +315,16 @@ def _is_of_movie(size_a: float) -> bool:
 
 
 def _numbers(table: StarTable, label: str) -> list[float]:
-    """Finite numbers in a column; [] when there is none, or when one is missing."""
+    """Numbers in a column, NaN where there is none; [] when there is no such column."""
     if label not in table.labels:
         return []
-    try:
-        values = [float(text) for text in table.column(label)]
-    except ValueError:
-        return []
-    return values if np.isfinite(values).all() else []
+    values = []
+    for text in table.column(label):
+        try:
+            values.append(float(text))
+        except ValueError:
+            values.append(float("nan"))
+    return values
 
 
 def _number(text: str) -> float | str:

@@ -71,8 +71,6 @@ class ExtractionSettings(Settings):
     faint : tuple of float
         A micrograph whose contrast (see `contrast`) lies between these limits shows neither clear
         particles nor none; it is used only when the others give too few windows.
-    seed : int
-        Of the random choice between acceptable windows.
     """
 
     windows_a: tuple[PositiveFloat, ...] = Field((256.0, 192.0, 128.0, 96.0), min_length=1)
@@ -87,7 +85,6 @@ class ExtractionSettings(Settings):
     variance: float = Field(1.6, gt=1)
     spot: float = Field(25.0, gt=1)
     faint: tuple[float, float] = (0.1, 1.25)
-    seed: int = Field(0, ge=0)
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:

@@ -16,6 +16,7 @@ from pydantic import Field
 from torch import Tensor
 
 from nt2c.core.errors import InputError
+from nt2c.core.robust import inliers
 from nt2c.core.settings import Settings
 from nt2c.imaging.fourier import apply_filter, frequency_grid, radial_power
 from nt2c.imaging.scale import NOISE_BAND
@@ -67,7 +68,8 @@ class Contrast:
     coverage, particles and defocus of those it was measured with. `spread` is the standard
     deviation of log k1 between micrographs, without what statistics and the variety of simulated
     fields explain; `error` the relative standard error of `spectral`; `per_micrograph` its value
-    for each micrograph that is as large as a window, 0 where nothing exceeds the noise.
+    for each micrograph that is as large as a window, 0 where nothing exceeds the noise, of which
+    `left_out` are far from the others and do not count.
     `least_squares` is (k1, g, b).
     """
 
@@ -81,6 +83,7 @@ class Contrast:
     error: float
     per_micrograph: tuple[float, ...]
     least_squares: tuple[float, float, float]
+    left_out: int = 0
 
     def to_record(self) -> dict[str, Any]:
         """Return what JSON can hold."""
@@ -308,7 +311,14 @@ def estimate_contrast(
         return torch.stack(rows)[:, band].double()
 
     power, each_clean, k = power_of(real), power_of(clean), frequency[band].double()
-    estimator = _ring_estimator(power.mean(0), noise[band].double(), each_clean.mean(0), k)
+
+    def estimator_of(power: Tensor) -> Tensor:
+        return _ring_estimator(power.mean(0), noise[band].double(), each_clean.mean(0), k)
+
+    # Carbon, a crack or a wrong dose makes a few stand far out, which would set all.
+    usual = torch.from_numpy(inliers((estimator_of(power)[0] @ power.T).cpu().numpy()))
+    estimator = estimator_of(power[usual])
+    each, power = estimator[0] @ power.T, power[usual]
     squared, levels = estimator @ power.T
     mean = float(squared.mean())
     if settings.estimator == "spectral" and not mean > 0:
@@ -334,7 +344,8 @@ def estimate_contrast(
         band_a=settings.band_a,
         window_px=size,
         spectral=spectral[0],
-        error=scatter / math.sqrt(len(real)),
-        per_micrograph=tuple(squared.clamp(min=0).sqrt().tolist()),
+        error=scatter / math.sqrt(len(squared)),
+        per_micrograph=tuple(each.clamp(min=0).sqrt().tolist()),
+        left_out=len(each) - len(squared),
         least_squares=regression,
     )

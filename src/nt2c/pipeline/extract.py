@@ -48,6 +48,7 @@ def extract_noise(
     pixel_size_a: float | None = None,
     masks: Path | None = None,
     device: str = "auto",
+    seed: int = 0,
     raw: bool = False,
     on_file: Callable[[FileOutcome], None] | None = None,
 ) -> dict[str, Any]:
@@ -72,6 +73,8 @@ def extract_noise(
         view at any size: no window where a mask is not 0. A micrograph may have none.
     device : str
         "auto", "cpu", "cuda" or "cuda:N".
+    seed : int
+        Of the random choice between acceptable windows.
     raw : bool
         Write the windows at the pixel size of their micrographs, too (see `raw_windows`).
     on_file : callable, optional
@@ -108,7 +111,7 @@ def extract_noise(
     found: list[Found] = []
     outcomes: list[FileOutcome] = []
     for index, (item, name) in enumerate(zip(inputs, names, strict=True)):
-        search = _Search(denoiser, settings, folder, pixel_size_a, mask_files, index)
+        search = _Search(denoiser, settings, folder, pixel_size_a, mask_files, index, seed)
         one, outcome = search.run(item, name)
         found += [one] if one else []
         outcomes.append(outcome)
@@ -139,6 +142,7 @@ def search(
     settings: ExtractionSettings,
     index: int = 0,
     allowed: Tensor | None = None,
+    seed: int = 0,
 ) -> Seen:
     """Find the windows of a prepared micrograph, of every size and limit.
 
@@ -154,6 +158,8 @@ def search(
         Which of several micrographs it is, for the random choice between acceptable windows.
     allowed : Tensor, optional
         True where windows may lie.
+    seed : int
+        Of that choice.
     """
     working_a = denoiser.pixel_size_a
     with torch.inference_mode():
@@ -161,7 +167,7 @@ def search(
         seen = survey(scaled, estimate, working_a, settings, allowed)
         windows = {
             (level, size): find_windows(
-                seen, settings, size, level, stream(settings.seed, f"windows {size}", index)
+                seen, settings, size, level, stream(seed, f"windows {size}", index)
             )
             for level in settings.levels
             for size in sizes_px(settings, working_a)
@@ -177,6 +183,7 @@ class _Search:
     pixel_size_a: float | None
     mask_files: dict[str, Path]
     index: int
+    seed: int
 
     def run(self, item: MicrographInput, name: str) -> tuple[Found | None, FileOutcome]:
         """Prepare a micrograph, keep it, and find its windows of every size and limit."""
@@ -187,7 +194,7 @@ class _Search:
             return None, FileOutcome(item.path, str(error))
         except OSError as error:
             return None, FileOutcome(item.path, f"cannot be read ({error.strerror or error})")
-        seen = search(self.denoiser, scaled, self.settings, self.index, allowed)
+        seen = search(self.denoiser, scaled, self.settings, self.index, allowed, self.seed)
         write_prepared(self.folder, name, scaled)
         found = Found(item.path, name, own_a, seen.contrast, seen.windows)
         return found, FileOutcome(item.path, warnings=warnings)

@@ -59,9 +59,12 @@ def fit(job: FitJob, watch: Watch) -> FitResult:
         No micrograph can be used, too few particle-free windows are found, or a file of a
         structure or a mask is no such thing.
     SettingsError
-        The folder holds files of others, the device is not there, or a batch cannot be shared by
-        the processes.
+        The folder holds files of others, the device is not there, a batch cannot be shared by the
+        processes, or the recipe asks for another pixel size than the coarse model's.
     """
+    job.recipe.check_pixel_size(job.coarse.pixel_size_a)
+    for note in job.notes:
+        watch.warn(note)
     if job.structures:
         watch.warn(
             "with --structure the model learns your particle, and may show it where there is none "
@@ -154,6 +157,7 @@ def _windows_stage(job: FitJob) -> Stage:
         job.folder / WINDOWS,
         {
             "extraction": job.recipe.extraction.model_dump(mode="json"),
+            "seed": job.recipe.seed,
             "pixel_size_a": job.pixel_size_a,
             "star_pixel_sizes_a": [item.star_pixel_size_a for item in job.inputs],
             "coarse": model_fingerprint(job.coarse),
@@ -217,6 +221,7 @@ def _record(job: FitJob, progress: _Progress) -> dict[str, Any]:
             "fingerprint": model_fingerprint(job.coarse),
         },
         "inputs": [str(item.path.absolute()) for item in job.inputs],
+        "notes": list(job.notes),
         "structures": [str(path) for path in job.structures],
         "device": job.device,
         "threads": torch.get_num_threads(),
@@ -248,6 +253,7 @@ def _extract(job: FitJob, folder: Path, watch: Watch) -> Mapping[str, Any]:
         job.recipe.extraction,
         pixel_size_a=job.pixel_size_a,
         masks=job.masks,
+        seed=job.recipe.seed,
         device=job.device,
         on_file=tell,
     )

@@ -31,6 +31,8 @@ class FitJob:
         Folder of masks with the names of the micrographs: no windows where they are not 0.
     device : str
         "auto", "cpu" or "cuda".
+    notes : tuple of str
+        What the user should know of how the job was made, such as what was left out.
     """
 
     inputs: tuple[MicrographInput, ...]
@@ -41,6 +43,7 @@ class FitJob:
     structures: tuple[Path, ...] = ()
     masks: Path | None = None
     device: str = "auto"
+    notes: tuple[str, ...] = ()
 
 
 class Watch(Protocol):

@@ -72,7 +72,7 @@ class FitRecipe(Settings):
         return Recipe(
             name=self.name,
             seed=self.seed,
-            simulation=self.simulation.model_copy(update={"pixel_size_a": pixel_size_a}),
+            simulation=self.simulation.replace(pixel_size_a=pixel_size_a),
             network=self.network or coarse,
             pairs=self.pairs,
             recorrupted=self.recorrupted,
@@ -85,26 +85,49 @@ class FitRecipe(Settings):
         Not on the micrographs: its windows may be too quiet, and what they lack of the noise would
         count as signal.
         """
-        update = {
-            "noise": "coloured",
-            "network": None,
-            "first_steps": 0,
-            "recorrupted": RecorruptedSettings(),
-            "optimizer": self.optimizer.model_copy(update={"steps": self.first_steps}),
-        }
-        return self.model_copy(update=update)
-
-    def imaged_as(self, optics: StarOptics) -> Self:
-        """Take defocus (where the recipe names none), voltage and aberration of a data set."""
-        told = {"voltage_kv": optics.voltage_kv, "cs_mm": optics.spherical_aberration_mm}
-        imaging = self.simulation.imaging.model_copy(
-            update={key: value for key, value in told.items() if value is not None}
+        return self.replace(
+            noise="coloured",
+            network=None,
+            first_steps=0,
+            recorrupted=RecorruptedSettings(),
+            optimizer=self.optimizer.replace(steps=self.first_steps),
         )
+
+    def imaged_as(self, optics: StarOptics, star: str) -> Self:
+        """Take defocus (where the recipe names none), voltage and aberration of a data set.
+
+        Raises
+        ------
+        SettingsError
+            The STAR file tells what cannot be, such as a voltage of 0.
+        """
+        told = {"voltage_kv": optics.voltage_kv, "cs_mm": optics.spherical_aberration_mm}
+        told = {key: value for key, value in told.items() if value is not None}
+        try:
+            imaging = self.simulation.imaging.replace(where=star, **told)
+        except SettingsError as error:
+            raise SettingsError(
+                f"{error}; correct the list, or give the micrographs in place of it"
+            ) from None
         transfer = self.transfer
-        if transfer.defocus_um is None:
-            transfer = transfer.model_copy(update={"defocus_um": optics.defocus_um})
-        simulation = self.simulation.model_copy(update={"imaging": imaging})
-        return self.model_copy(update={"simulation": simulation, "transfer": transfer})
+        if transfer.defocus_um is None and optics.defocus_um is not None:
+            transfer = transfer.replace(defocus_um=optics.defocus_um)
+        return self.replace(simulation=self.simulation.replace(imaging=imaging), transfer=transfer)
+
+    def check_pixel_size(self, pixel_size_a: float) -> None:
+        """Refuse a pixel size of the simulation other than that of the coarse model, angstrom.
+
+        Raises
+        ------
+        SettingsError
+            The recipe asks for another.
+        """
+        asked_a = self.simulation.pixel_size_a
+        if "pixel_size_a" in self.simulation.model_fields_set and asked_a != pixel_size_a:
+            raise SettingsError(
+                f"recipe {self.name}: simulation.pixel_size_a = {asked_a:g} is not that of the "
+                f"model to start from, {pixel_size_a:g}; leave it out, or give another --model"
+            )
 
 
 def recipe_folder() -> Path:

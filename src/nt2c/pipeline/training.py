@@ -29,6 +29,7 @@ from nt2c.training.loop import LOG
 from nt2c.training.processes import join
 from nt2c.training.recorrupted import RealCrops, unlike_one_noise
 from nt2c.training.sampler_files import load_sampler, write_sampler
+from nt2c.training.settings import RecorruptedSettings
 from nt2c.training.transfer import TransferSource, measure_contrast
 
 CONTRAST = "contrast.json"
@@ -86,6 +87,8 @@ def train_final(job: FitJob, earlier: Earlier, folder: Path, watch: Watch) -> Ma
     settings = job.recipe.denoiser(job.coarse.network.settings, job.coarse.pixel_size_a)
     source = _source(job, earlier)
     real, without = _real_crops(job, earlier.windows, split, folder)
+    if real is None:
+        settings = settings.replace(recorrupted=RecorruptedSettings())
     model = train_denoiser(
         settings,
         folder,
@@ -154,7 +157,7 @@ def prepared_micrographs(windows: Path) -> list[Tensor]:
 
 
 def _simulation(job: FitJob) -> SimulationSettings:
-    return job.recipe.simulation.model_copy(update={"pixel_size_a": job.coarse.pixel_size_a})
+    return job.recipe.simulation.replace(pixel_size_a=job.coarse.pixel_size_a)
 
 
 def _species(job: FitJob) -> list[Species]:

@@ -46,11 +46,13 @@ def of_noise(record: Record) -> str:
 def of_contrast(record: Record) -> str:
     """How strong the particles are, and how sure that is."""
     several = record["per_micrograph"]
+    left = record.get("left_out", 0)
     between = f", {min(several):.2f} to {max(several):.2f} between micrographs"
     return (
         f"particles {record['k1']:.2f} times as strong as the simulated ones "
         f"(+- {percent(record['error'])}{between if len(several) > 1 else ''}); "
         f"noise gain {record['gain']:.2f}"
+        + (f"; {plural(left, 'micrograph')} far from the others left out" if left else "")
     )
 
 

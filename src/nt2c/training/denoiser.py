@@ -177,13 +177,19 @@ def train_denoiser(
     ------
     SettingsError
         The model to start from has another network or pixel size, the folder holds another run,
-        the device is not there, or a batch cannot be shared by the processes.
+        the device is not there, a batch cannot be shared by the processes, or the recipe weighs
+        real micrographs and there are none.
     """
     team = join(device)
     team.check_batch("pairs.batch", recipe.pairs.batch)
     where = training_device(device)
     if real is not None:
         team.check_batch("recorrupted.batch", recipe.recorrupted.batch)
+    elif recipe.recorrupted.weight:
+        raise SettingsError(
+            "recorrupted.weight: there are no real micrographs to train on, which only nt2c fit "
+            "has; leave it out"
+        )
     network = _first_network(recipe, start)
     task = DenoisingTask(
         recipe,

@@ -63,14 +63,12 @@ def held_out_simulation(
     simulation: SimulationSettings, stride: int, *, particles: bool
 ) -> SimulationSettings:
     """Settings of fields that all hold particles, or that all hold nothing but ice."""
-    specimen = simulation.specimen.model_copy(update={"empty": 0.0 if particles else 1.0})
-    bare = {"contamination": 0.0, "carbon": 0.0, "texture": 0.0, "gradient": 0.0}
-    return simulation.model_copy(
-        update={
-            "specimen": specimen,
-            "imaging": simulation.imaging.model_copy(update={} if particles else bare),
-            "shape": tuple(n // stride * stride for n in simulation.shape),
-        }
+    specimen = simulation.specimen.replace(empty=0.0 if particles else 1.0)
+    bare: dict[str, Any] = {"contamination": 0.0, "carbon": 0.0, "texture": 0.0, "gradient": 0.0}
+    return simulation.replace(
+        specimen=specimen,
+        imaging=simulation.imaging if particles else simulation.imaging.replace(**bare),
+        shape=tuple(n // stride * stride for n in simulation.shape),
     )
 
 

@@ -43,8 +43,7 @@ def transfer_simulation(
     update: dict[str, Any] = {"contrast_gain": (1.0, 1.0), "snr": None, "texture": 0.0}
     if settings.defocus_um is not None:
         update["defocus_um"] = settings.defocus_um
-    imaging = simulation.imaging.model_copy(update=update)
-    return simulation.model_copy(update={"imaging": imaging})
+    return simulation.replace(imaging=simulation.imaging.replace(**update))
 
 
 def measure_contrast(
