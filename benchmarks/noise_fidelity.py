@@ -212,8 +212,8 @@ def fit(subject: Subject, kind: str, seed: int, work: Path) -> NoiseSampler:
         subject.learn, subject.learn_groups, SynthesizerSettings(), folder, seed=seed, device="cpu"
     )
     path = folder / "sampler.safetensors"
-    write_sampler(path, sampler)
-    return load_sampler(path)
+    write_sampler(path, sampler, subject.pixel_size_a)
+    return load_sampler(path, subject.pixel_size_a)
 
 
 def ring_ratio_all(subject: Subject, sampler: NoiseSampler, seed: int) -> list[float]:

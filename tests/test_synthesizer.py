@@ -23,7 +23,7 @@ from nt2c.noise.resampling import Measure
 from nt2c.noise.samplers import BootstrapNoise, ColouredNoise, WhiteNoise
 from nt2c.noise.spectra import fit_covariance, power_spectra
 from nt2c.training.loop import CHECKPOINT, LOG
-from nt2c.training.sampler_files import load_sampler, write_sampler
+from nt2c.training.sampler_files import load_sampler, read_sampler, write_sampler
 from nt2c.training.synthesizer import SynthesizerSettings, diagnose, train_synthesizer
 from nt2c.training.synthesizer_fidelity import (
     corrected_windows,
@@ -350,8 +350,8 @@ def test_every_kind_has_a_file(tmp_path: Path) -> None:
         ColouredNoise.fit(patchy_windows(), torch.arange(80)),
         stirred_sampler(),
     ):
-        write_sampler(path, sampler)
-        again = load_sampler(path)
+        write_sampler(path, sampler, 4.0)
+        again = load_sampler(path, 4.0)
         assert again.kind == sampler.kind
         drawn = again.sample((2, 30, 20), stream(16, "file"))
         assert torch.equal(drawn, sampler.sample((2, 30, 20), stream(16, "file")))
@@ -363,14 +363,28 @@ def test_other_files_are_no_samplers(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     write_weights(path, {"x": torch.zeros(1)}, {"kind": "denoiser"})
     with pytest.raises(InputError, match=r"model.safetensors: holds 'denoiser', not a noise"):
-        load_sampler(path)
-    write_weights(path, {"x": torch.zeros(1)}, {"kind": "coloured"})
+        load_sampler(path, 4.0)
+    write_weights(path, {"x": torch.zeros(1)}, {"kind": "coloured", "pixel_size_a": 4.0})
     with pytest.raises(InputError, match=r"model.safetensors: the coloured sampler lacks"):
-        load_sampler(path)
+        load_sampler(path, 4.0)
     tensors, metadata = stirred_sampler().to_tensors()
-    write_weights(path, tensors, {**metadata, "format": 99})
+    write_weights(path, tensors, {**metadata, "format": 99, "pixel_size_a": 4.0})
     with pytest.raises(InputError, match="format 99"):
-        load_sampler(path)
+        load_sampler(path, 4.0)
+
+
+def test_a_sampler_file_knows_its_pixel_size(tmp_path: Path) -> None:
+    from nt2c.io.weights import write_weights
+
+    path = tmp_path / "noise.safetensors"
+    write_sampler(path, WhiteNoise(), 3.0)
+    assert read_sampler(path)[1] == 3.0
+    with pytest.raises(InputError, match="draws noise of 3 A per pixel, and 4 A are needed"):
+        load_sampler(path, 4.0)
+    for wrong in ({}, {"pixel_size_a": 0.0}, {"pixel_size_a": "4"}):
+        write_weights(path, *({}, {"kind": "white", **wrong}))
+        with pytest.raises(InputError, match="pixel_size_a is"):
+            read_sampler(path)
 
 
 @pytest.mark.parametrize("kind", ["coloured", "bootstrap", "wgan"])
@@ -381,17 +395,17 @@ def test_a_sampler_file_with_a_tensor_of_another_shape_or_type_is_refused(
 
     path = tmp_path / "noise.safetensors"
     fits = {"coloured": ColouredNoise.fit, "bootstrap": BootstrapNoise.fit}
-    sampler = fits[kind](patchy_windows()) if kind in fits else stirred_sampler()
+    sampler = fits[kind](patchy_windows(), torch.arange(80)) if kind in fits else stirred_sampler()
     tensors, metadata = sampler.to_tensors()
     for name, tensor in tensors.items():
         for wrong in (torch.zeros(0), torch.zeros(3, 5, 7), tensor.flatten()[:2], tensor.long()):
-            write_weights(path, {**tensors, name: wrong}, metadata)
+            write_weights(path, {**tensors, name: wrong}, metadata | {"pixel_size_a": 4.0})
             with pytest.raises(InputError, match=r"noise\.safetensors"):
-                load_sampler(path)
+                load_sampler(path, 4.0)
     for odd in (["wgan"], None, 3):
         write_weights(path, tensors, {**metadata, "kind": odd})
         with pytest.raises(InputError, match=r"noise\.safetensors: holds"):
-            load_sampler(path)
+            load_sampler(path, 4.0)
 
 
 def test_verdict() -> None:
@@ -416,7 +430,7 @@ def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "diversity" in said
     assert "AUC" in said
     assert (tmp_path / "noise.training" / "fidelity.json").exists()
-    assert load_sampler(model).kind == "wgan"
+    assert load_sampler(model, 4.0).kind == "wgan"
     for name in ("one.mrc", "two.npy", "three.mrcs"):
         count = "1" if name.endswith(".mrc") else "2"
         draw = ["sample-noise", str(model), "-o", str(tmp_path / name), "--shape", "24", "20"]

@@ -217,7 +217,7 @@ class Chain:
                 for field in true_noise(design, TRUE_FIELDS)
             ]
             images = torch.stack(fields)
-            write_sampler(folder / SAMPLER, whole_fields(images))
+            write_sampler(folder / SAMPLER, whole_fields(images), self.coarse.pixel_size_a)
             np.save(folder / _FIELDS, images.half().numpy())
             return {"noise": "true", "fields": len(images)}
 

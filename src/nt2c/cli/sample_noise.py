@@ -25,13 +25,9 @@ def sample_noise(
     seed: Annotated[
         int, typer.Option(min=0, help="The same seed gives the same images, whatever the count.")
     ] = 0,
-    pixel_size: Annotated[
-        float, typer.Option(help="Angstrom, of the windows learned from; for the header of an MRC.")
-    ] = 4.0,
 ) -> None:
-    """Draw noise of mean 0 and variance 1, of any size."""
-    from nt2c.io.pixel_size import check_pixel_size
-    from nt2c.training.sampler_files import load_sampler
+    """Draw noise of mean 0 and variance 1, of any size, at the pixel size it was learned at."""
+    from nt2c.training.sampler_files import read_sampler
 
     if output.suffix not in _SUFFIXES:
         raise SettingsError(f"{output}: give a name that ends in {', '.join(_SUFFIXES)}")
@@ -39,8 +35,8 @@ def sample_noise(
         raise SettingsError(f"{output}: {count} images make a stack; give a name ending in .mrcs")
     if min(shape) < 1:
         raise SettingsError(f"--shape {shape[0]} {shape[1]}: sides must be at least 1")
-    check_pixel_size("--pixel-size", pixel_size)
-    _write(output, _draws(load_sampler(sampler), shape, count, seed), shape, count, pixel_size)
+    drawn_by, pixel_size_a = read_sampler(sampler)
+    _write(output, _draws(drawn_by, shape, count, seed), shape, count, pixel_size_a)
     typer.echo(f"noise: {output}")
 
 

@@ -78,7 +78,7 @@ def train_noise(
     sampler = _fit(kind, split, steps, folder, device=device, seed=seed)
     if not join(device).first:
         return
-    write_sampler(output, sampler)
+    write_sampler(output, sampler, split.pixel_size_a)
     judged = {str(kind): judge_sampler(sampler, split, seed=seed, device=device)}
     if kind is not Kind.COLOURED:
         judged["coloured"] = judge_sampler(

@@ -83,7 +83,7 @@ def learn_noise(job: FitJob, windows: Path, folder: Path, watch: Watch) -> Mappi
     )
     if not join(job.device).first:
         return {}
-    write_sampler(folder / SAMPLER, sampler)
+    write_sampler(folder / SAMPLER, sampler, split.pixel_size_a)
 
     def judged(one: NoiseSampler) -> dict[str, Any]:
         return judge_sampler(one, split, seed=recipe.seed, device=job.device).to_record()

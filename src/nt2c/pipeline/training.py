@@ -129,13 +129,13 @@ def _real_crops(
     def keep_noise() -> str:
         reason = unlike_one_noise(windows, split.learn_groups)
         if not reason and not path.exists():
-            write_sampler(path, ColouredNoise.fit(windows, split.learn_groups))
+            write_sampler(path, ColouredNoise.fit(windows, split.learn_groups), split.pixel_size_a)
         return reason
 
     reason = join(job.device).lead(keep_noise)
     if reason:
         return None, _WITHOUT.format(f"{reason}, and would be taken for signal")
-    images, noise = prepared_micrographs(micrographs), load_sampler(path)
+    images, noise = prepared_micrographs(micrographs), load_sampler(path, split.pixel_size_a)
     try:
         crops = RealCrops(
             images,
@@ -178,7 +178,7 @@ def _source(job: FitJob, earlier: Earlier) -> TransferSource:
         recipe.pairs,
         recipe.transfer,
         Contrast.from_record(stored),
-        load_sampler(earlier.noise / SAMPLER),
+        load_sampler(earlier.noise / SAMPLER, job.coarse.pixel_size_a),
         recipe.seed,
         training_device(job.device),
         species=_species(job),

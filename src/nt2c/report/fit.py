@@ -55,7 +55,7 @@ class Learned:
     def of(cls, source: Source) -> "Learned":
         """Load the windows of a folder, and draw."""
         windows, pixel_size_a = load_windows(source.folder / WINDOWS)
-        sampler = load_sampler(source.folder / NOISE / SAMPLER)
+        sampler = load_sampler(source.folder / NOISE / SAMPLER, pixel_size_a)
         count, size, _ = windows.shape
         generator = stream(source.fit["recipe"]["seed"], "report draws")
         draws = sampler.sample((count, size, size), generator) * windows.std()

@@ -1,5 +1,6 @@
 """Noise samplers in files: one safetensors file each, told apart by the "kind" in its metadata."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,17 +16,39 @@ SAMPLERS: dict[str, Callable[[dict[str, Tensor], dict[str, Any]], NoiseSampler]]
     kind.kind: kind.from_tensors
     for kind in (WhiteNoise, ColouredNoise, BootstrapNoise, NoiseSynthesizer)
 }
+_SAME_PIXEL = 1e-3  # relative
 _AXES = {"mean": 0, "covariance": 2, "correction": 2, "windows": 3}
 """Axes of the tensors; the last two are as long as each other."""
 
 
-def write_sampler(path: Path | str, sampler: NoiseSampler) -> None:
-    """Write a sampler of any kind to `path`, usually ending in ".safetensors"."""
-    write_weights(path, *sampler.to_tensors())
+def write_sampler(path: Path | str, sampler: NoiseSampler, pixel_size_a: float) -> None:
+    """Write a sampler of any kind to `path`, usually ending in ".safetensors".
+
+    `pixel_size_a` is that of the windows that it was made from, angstrom, and so of what it draws.
+    """
+    tensors, metadata = sampler.to_tensors()
+    write_weights(path, tensors, {**metadata, "pixel_size_a": pixel_size_a})
 
 
-def load_sampler(path: Path | str) -> NoiseSampler:
-    """Read a sampler of any kind.
+def load_sampler(path: Path | str, pixel_size_a: float) -> NoiseSampler:
+    """Read a sampler of any kind that draws noise of a pixel size, angstrom.
+
+    Raises
+    ------
+    InputError
+        As `read_sampler` does, or its noise has another pixel size.
+    """
+    sampler, own_a = read_sampler(path)
+    if not math.isclose(own_a, pixel_size_a, rel_tol=_SAME_PIXEL):
+        raise InputError(
+            f"{path}: draws noise of {own_a:g} A per pixel, and {pixel_size_a:g} A are needed; "
+            "learn it from windows of that pixel size"
+        )
+    return sampler
+
+
+def read_sampler(path: Path | str) -> tuple[NoiseSampler, float]:
+    """Read a sampler of any kind, and the pixel size of what it draws, angstrom.
 
     Raises
     ------
@@ -41,8 +64,11 @@ def load_sampler(path: Path | str) -> NoiseSampler:
         )
     for name, tensor in tensors.items():
         _check(path, name, tensor)
+    pixel_size_a = metadata.pop("pixel_size_a", None)
+    if not isinstance(pixel_size_a, int | float) or not 0 < pixel_size_a < math.inf:
+        raise InputError(f"{path}: damaged: pixel_size_a is {pixel_size_a!r}; write it again")
     try:
-        return SAMPLERS[kind](tensors, metadata)
+        return SAMPLERS[kind](tensors, metadata), float(pixel_size_a)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     except KeyError as error:
