@@ -6,12 +6,16 @@ own                our simulator: particles of 90, 140 and 250 A, each at a vari
                    0.05 and 0.1 with a defocus of 0.8, 1.6 or 2.8 um; with truth and empty fields
 own_halves         even and odd halves of three of them
 ice, modulated     simulated noise that the bundled model never saw (benchmarks/ablation/sets.py)
+zoo_FAMILY         the truth of sim_thirdparty in other noise of the same strength, one field of
+                   each specimen (benchmarks/quality/other_noise.py)
+aside_FAMILY       the same with families by which nothing is chosen
 lowdose_tem_pairs  pairs of low-dose exposures of nanoparticles: outside the purpose
 leginon_ccd        one field of a CCD camera, exposed twice: outside the purpose
 """
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from statistics import fmean
@@ -19,6 +23,7 @@ from statistics import fmean
 from benchmarks.ablation.sets import ensure_set
 from benchmarks.about import OUTPUTS
 from benchmarks.quality.fields import DataSet, Field, partners, read, read_pairs, read_truths
+from benchmarks.quality.other_noise import ASIDE, FAMILIES, noise_like
 
 from nt2c.core.random import stream
 from nt2c.io.star import read_coordinates_star
@@ -34,9 +39,10 @@ DEFOCI_UM = (0.8, 1.6, 2.8)
 UNKNOWN_PIXEL_A = 2.0  # the out-of-domain images do not tell theirs
 LOWDOSE = (("train_0001", "train_0002"), ("val_0001", "val_0002"), ("val_0058", "val_0059"))
 LEGINON_SHIFT_PX = (-26, -21)
+ZOO = {f"zoo_{name}": name for name in FAMILIES} | {f"aside_{name}": name for name in ASIDE}
 NAMES = (
     "empiar10146", "sim_thirdparty", "own", "own_halves", "ice", "modulated",
-    "lowdose_tem_pairs", "leginon_ccd",
+    "lowdose_tem_pairs", "leginon_ccd", *ZOO,
 )  # fmt: skip
 
 
@@ -53,6 +59,8 @@ def load_set(name: str, data: Path) -> DataSet:
         return DataSet(name, "exposure", tuple(read_lowdose(data)))
     if name == "leginon_ccd":
         return DataSet(name, "exposure", tuple(read_leginon(data)))
+    if name in ZOO:
+        return DataSet(name, "truth", tuple(in_other_noise(ZOO[name], data)))
     if name in ("ice", "modulated"):
         return DataSet(name, "truth", tuple(read_ablation(name, data)))
     raise SystemExit(f"{name}: the sets are {', '.join(NAMES)}")
@@ -124,6 +132,23 @@ def read_ablation(name: str, data: Path) -> Iterator[Field]:
             noise_only=noise,
             diameter_a=fmean(about["diameters_a"]),
             centres_px=read_coordinates_star(folder / "coordinates" / f"{field}.star"),
+        )
+
+
+def in_other_noise(family: str, data: Path) -> Iterator[Field]:
+    """The first field of each specimen of the third-party simulator, in noise of a family."""
+    seen: set[str] = set()
+    for number, field in enumerate(read_truths(data)):
+        if field.specimen in seen:
+            continue
+        seen.add(field.specimen)
+        about = json.loads((data / "sim_thirdparty" / f"{field.name}.json").read_text("utf-8"))
+        shape = (field.image.shape[0], field.image.shape[1])
+        noise = (field.image - field.reference).std() * noise_like(
+            family, number, shape, field.pixel_size_a, about.get("defocus_um", 1.0)
+        )
+        yield replace(
+            field, image=field.reference + noise, noise_only=noise + field.reference.mean()
         )
 
 
