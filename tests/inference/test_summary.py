@@ -150,6 +150,13 @@ def test_what_is_no_summary_is_refused_and_stands_in_no_way(tmp_path, raw, model
     assert [result.status for result in read_summary(path)[0]] == ["done"] * 3
 
 
+def test_what_a_later_version_adds_to_a_summary_is_no_hindrance(tmp_path):
+    path = tmp_path / "summary.json"
+    path.write_text(json.dumps(SOUND | {"new": 1, "results": [ROW | {"newer": 2}]}))
+    results, about = read_summary(path)
+    assert (len(results), about["new"]) == (1, 1)
+
+
 def find_source_of(path):
     return find_source(path.parent)
 

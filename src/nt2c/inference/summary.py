@@ -93,9 +93,9 @@ class Summary:
 
 
 class _Record(BaseModel):
-    """What is read of a summary; whatever else it says is kept as it is."""
+    """What is read of a summary."""
 
-    model_config = ConfigDict(extra="allow", protected_namespaces=())
+    model_config = ConfigDict(protected_namespaces=())
 
     version: str
     finished: bool
@@ -171,7 +171,8 @@ def read_summary(path: Path) -> tuple[list[FileResult], dict[str, Any]]:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))
         raise InputError(f"{path}: not a summary: '{field}': {first['msg']}") from None
-    return known.results, known.model_dump(exclude={"results"})
+    about = {key: value for key, value in record.items() if key != "results"}
+    return known.results, about | known.model_dump(exclude={"results"})
 
 
 def retried(jobs: Sequence[Job], path: Path) -> tuple[list[Job], list[FileResult]]:
