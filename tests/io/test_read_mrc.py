@@ -105,13 +105,25 @@ def test_trailing_bytes_are_ignored_with_a_warning(tmp_path):
         np.testing.assert_array_equal(micrograph.read(), image())
 
 
-def test_a_volume_is_read_as_sections_with_a_warning(tmp_path):
-    with mrcfile.new(tmp_path / "a.mrc", image((3, 6, 8))) as mrc:
+def _volume(path):
+    with mrcfile.new(path, image((3, 6, 8))) as mrc:
         mrc.set_volume()
         mrc.voxel_size = 2.0
-    with open_micrograph(tmp_path / "a.mrc") as micrograph:
+    return path
+
+
+def _tomogram_of_imod(path):
+    label = b"TILT: Tomographic reconstruction.".ljust(80)
+    return patch(write_mrc(path, image((3, 6, 8))), 224, label)
+
+
+@pytest.mark.parametrize("make", [_volume, _tomogram_of_imod])
+def test_a_volume_is_refused_unless_it_is_called_a_stack(tmp_path, make):
+    with pytest.raises(InputError, match=r"of 3 slices.*\.mrcs"):
+        open_micrograph(make(tmp_path / "a.mrc"))
+    with open_micrograph(make(tmp_path / "a.mrcs")) as micrograph:
         assert micrograph.sections == 3
-        assert "volume" in micrograph.warnings[0]
+        assert micrograph.warnings == ()
 
 
 def test_a_stack_is_never_in_memory_as_a_whole(tmp_path):

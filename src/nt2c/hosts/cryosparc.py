@@ -90,6 +90,7 @@ def denoise_exposures(
         As for `denoise_files`.
     """
     inputs = _inputs(exposures, project_dir)
+    settings = settings.model_copy(update={"tiff_top_first": True})  # as CryoSPARC reads TIFF
     summary = denoise_files(inputs, folder, model, settings, device=device, on_result=on_result)
     results = list(summary.results)
     rows = [row for row, result in enumerate(results) if result.status in ("done", "skipped")]

@@ -6,6 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from nt2c.core.errors import InputError
+from nt2c.core.limits import MAX_IMAGE_PX
+
 
 def _resize_axis(image: Tensor, size: int, dim: int) -> Tensor:
     old = image.shape[dim]
@@ -70,12 +73,25 @@ def _lines_at_once(device: torch.device, length: int) -> int:
 def resampled_shape(
     shape: tuple[int, int], pixel_size_a: float, new_pixel_size_a: float
 ) -> tuple[int, int]:
-    """Even sizes that cover the same field of view at (nearly) another pixel size in angstrom."""
+    """Even sizes that cover the same field of view at (nearly) another pixel size in angstrom.
+
+    Raises
+    ------
+    InputError
+        The result would be larger than any micrograph.
+    """
 
     def even(n: int) -> int:
         return max(2, 2 * round(n * pixel_size_a / new_pixel_size_a / 2))
 
-    return even(shape[0]), even(shape[1])
+    new = even(shape[0]), even(shape[1])
+    if new[0] * new[1] > MAX_IMAGE_PX:
+        raise InputError(
+            f"{shape[1]} x {shape[0]} pixels of {pixel_size_a:g} A would be {new[1]} x {new[0]} "
+            f"pixels of {new_pixel_size_a:g} A, more than any micrograph has; are the pixel sizes "
+            "right?"
+        )
+    return new
 
 
 def frequency_axes(

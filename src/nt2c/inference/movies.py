@@ -69,7 +69,11 @@ def sum_aligned(
 
 
 def open_sum(
-    path: Path, pixel_size_a: float | None = None, star_pixel_size_a: float | None = None
+    path: Path,
+    pixel_size_a: float | None = None,
+    star_pixel_size_a: float | None = None,
+    *,
+    tiff_top_first: bool = False,
 ) -> Micrograph:
     """Open a movie as the micrograph that its aligned frames add up to; other files as they are.
 
@@ -78,7 +82,7 @@ def open_sum(
 
     Parameters
     ----------
-    path, pixel_size_a, star_pixel_size_a
+    path, pixel_size_a, star_pixel_size_a, tiff_top_first
         As for `open_micrograph`.
 
     Raises
@@ -86,7 +90,7 @@ def open_sum(
     InputError
         As `open_micrograph`; when the image is read, as `sum_aligned`.
     """
-    movie = open_movie(path, pixel_size_a, star_pixel_size_a)
+    movie = open_movie(path, pixel_size_a, star_pixel_size_a, tiff_top_first=tiff_top_first)
     if movie.sections == 1:
         return movie
     return Micrograph(path, SummedFrames(movie), movie.pixel_size_a, list(movie.warnings))

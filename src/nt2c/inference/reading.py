@@ -141,7 +141,10 @@ class Reader:
             return
         opened = open_sum if self._settings.sum_frames else open_micrograph
         with opened(
-            job.item.path, self._settings.pixel_size_a, job.item.star_pixel_size_a
+            job.item.path,
+            self._settings.pixel_size_a,
+            job.item.star_pixel_size_a,
+            tiff_top_first=self._settings.tiff_top_first,
         ) as micrograph:
             shape, pixel_size_a = self._sampling(micrograph)
             warnings = tuple(_own_warnings(micrograph))

@@ -24,6 +24,9 @@ class DenoiseSettings(Settings):
         Write half-precision files.
     sum_frames : bool
         A file with several images is a movie, of which the sum of the frames is denoised.
+    tiff_top_first : bool
+        Row 0 of the result is the first row of a TIFF, as CryoSPARC has it; by default the last, as
+        RELION and IMOD have it.
     """
 
     pixel_size_a: float | None = Field(None, gt=0)
@@ -32,3 +35,4 @@ class DenoiseSettings(Settings):
     keep_background: bool = False
     float16: bool = False
     sum_frames: bool = False
+    tiff_top_first: bool = False

@@ -10,8 +10,8 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nt2c.core.errors import InputError
-from nt2c.io.files import atomic_path
+from nt2c.core.errors import InputError, Nt2cError
+from nt2c.io.files import atomic_path, check_regular
 from nt2c.io.mrc import MrcReader
 from nt2c.io.mrc_writer import MrcWriter
 from nt2c.io.pixel_size import choose_pixel_size
@@ -43,7 +43,7 @@ class Micrograph:
     path : Path
         The file.
     shape : tuple of int
-        Rows and columns (y, x) of each image, px. Rows are in the order of the file.
+        Rows and columns (y, x) of each image, px. Row 0 is that of an MRC file; see `tiff`.
     sections : int
         Number of images, 1 for a micrograph.
     pixel_size_a : float
@@ -86,7 +86,7 @@ class Micrograph:
         InputError
             The data are truncated or damaged, not finite somewhere, or the same everywhere.
         """
-        image = self.reader.read(section)
+        image = self.read_unchecked(section)
         where = f"{self.path}" + (f", image {section + 1}" if self.sections > 1 else "")
         low, high = float(image.min()), float(image.max())
         if not (math.isfinite(low) and math.isfinite(high)):
@@ -101,13 +101,47 @@ class Micrograph:
             )
         return image
 
+    def read_unchecked(self, section: int = 0) -> NDArray[np.float32]:
+        """Return image `section` as `read` does, whatever its values are: a mask may be all 0.
+
+        Raises
+        ------
+        InputError
+            The data are truncated or damaged.
+        """
+        with _faults_of(self.path):
+            return self.reader.read(section)
+
+
+@contextmanager
+def _faults_of(path: Path) -> Iterator[None]:
+    """Make whatever is raised while a file is read the fault of that file, and say its name."""
+    try:
+        yield
+    except Nt2cError:
+        raise
+    except PermissionError:
+        raise InputError(f"{path}: no permission to read it; check with ls -l") from None
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(f"{path}: cannot be read ({reason}); look at the disk") from error
+    except MemoryError as error:
+        raise InputError(f"{path}: not enough memory to read it; use a larger machine") from error
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}"
+        raise InputError(f"{path}: damaged ({what}); copy or make it again") from error
+
 
 def open_micrograph(
-    path: Path | str, pixel_size_a: float | None = None, star_pixel_size_a: float | None = None
+    path: Path | str,
+    pixel_size_a: float | None = None,
+    star_pixel_size_a: float | None = None,
+    *,
+    tiff_top_first: bool = False,
 ) -> Micrograph:
     """Open an MRC file (also gzip or bzip2 compressed) or a TIFF file for reading.
 
-    The kind is told from the contents, not from the name. See `tiff` for which way up a TIFF is.
+    The kind is told from the contents, not from the name.
 
     Parameters
     ----------
@@ -117,29 +151,48 @@ def open_micrograph(
         The user's pixel size, angstrom; it counts before all others.
     star_pixel_size_a : float or None
         Pixel size in the STAR file that lists the micrograph; it counts before the header's.
+    tiff_top_first : bool
+        Row 0 is the first row of a TIFF, as in CryoSPARC; by default it is the last, as in RELION
+        and IMOD, so that positions in the TIFF and in an MRC file made from it are the same.
 
     Raises
     ------
     InputError
-        The file cannot be read or used, or no pixel size is known; the message names the file, what
-        is wrong and what to do.
+        The file cannot be read or used, is a volume, or no pixel size is known; the message names
+        the file, what is wrong and what to do.
     SettingsError
-        The user's pixel size is not a positive number.
+        The user's pixel size is not plausible.
     """
-    return _open(Path(path), pixel_size_a, star_pixel_size_a, movie=False)
+    path = Path(path)
+    if path.suffix.lower() == ".eer":
+        raise InputError(
+            f"{path}: EER files are movies; give the motion-corrected sum instead, or "
+            "--sum-frames to nt2c denoise if nothing moved"
+        )
+    micrograph = open_movie(path, pixel_size_a, star_pixel_size_a, tiff_top_first=tiff_top_first)
+    if _is_volume(micrograph):
+        micrograph.reader.close()
+        raise InputError(
+            f"{path}: a volume or tomogram of {micrograph.sections} slices, not a micrograph; "
+            "if it is a stack of micrographs, give it a name that ends in .mrcs"
+        )
+    return micrograph
 
 
 def open_movie(
-    path: Path, pixel_size_a: float | None = None, star_pixel_size_a: float | None = None
+    path: Path,
+    pixel_size_a: float | None = None,
+    star_pixel_size_a: float | None = None,
+    *,
+    tiff_top_first: bool = False,
 ) -> Micrograph:
-    """Open a file of frames as `open_micrograph` does, EER too, and say nothing of motion."""
-    return _open(path, pixel_size_a, star_pixel_size_a, movie=True)
-
-
-def _open(path: Path, asked_a: float | None, star_a: float | None, *, movie: bool) -> Micrograph:
-    reader = _open_reader(path, movie)
+    """Open any file of images as `open_micrograph` does: EER, movies and volumes, too."""
+    with _faults_of(path):
+        reader = _open_reader(path, tiff_top_first)
     try:
-        size_a, warnings = choose_pixel_size(path, asked_a, star_a, reader.pixel_size_a)
+        size_a, warnings = choose_pixel_size(
+            path, pixel_size_a, star_pixel_size_a, reader.pixel_size_a
+        )
     except BaseException:
         reader.close()
         raise
@@ -229,34 +282,23 @@ def write_micrograph(
             writer.write(section, plane)
 
 
-def _open_reader(path: Path, movie: bool) -> MrcReader | TiffReader:
-    signature = _signature(path)
-    if path.suffix.lower() == ".eer" and not movie:
-        raise InputError(
-            f"{path}: EER files are movies; give the motion-corrected sum instead, or "
-            "--sum-frames to nt2c denoise if nothing moved"
-        )
+def _is_volume(micrograph: Micrograph) -> bool:
+    """Tell whether slices are asked for as if they were micrographs; ".mrcs" says they are."""
+    reader = micrograph.reader
+    is_stack = ".mrcs" in [suffix.lower() for suffix in micrograph.path.suffixes]
+    return isinstance(reader, MrcReader) and reader.header.is_volume and not is_stack
+
+
+def _open_reader(path: Path, tiff_top_first: bool) -> MrcReader | TiffReader:
+    check_regular(path)
+    with path.open("rb") as file:
+        signature = file.read(4)
+    if not signature:
+        raise InputError(f"{path}: an empty file (0 bytes); copy or make it again")
     if signature in _TIFF_SIGNATURES:
-        return TiffReader(path)
+        return TiffReader(path, top_first=tiff_top_first)
     if signature[:2] == b"\x1f\x8b":
         return MrcReader(path, "gzip")
     if signature[:3] == b"BZh":
         return MrcReader(path, "bzip2")
     return MrcReader(path)
-
-
-def _signature(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            signature = file.read(4)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; check the path") from None
-    except IsADirectoryError:
-        raise InputError(f"{path}: a folder, not a micrograph") from None
-    except PermissionError:
-        raise InputError(f"{path}: no permission to read it; check with ls -l") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    if not signature:
-        raise InputError(f"{path}: an empty file (0 bytes); copy or make it again")
-    return signature

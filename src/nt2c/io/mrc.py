@@ -11,7 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nt2c.core.errors import InputError
+from nt2c.io.files import check_regular
+from nt2c.io.image_size import check_claim
 from nt2c.io.mrc_header import HEADER_BYTES, MrcHeader, parse_header
+from nt2c.io.mrc_integers import told_by_pixels
 
 
 class MrcReader:
@@ -33,7 +36,7 @@ class MrcReader:
     pixel_size_a : float or None
         From the header, angstrom.
     notes : tuple of str
-        What was forgiven.
+        What was forgiven; may grow while reading.
     header : MrcHeader
         The checked header.
     extended_header : bytes
@@ -46,13 +49,16 @@ class MrcReader:
     """
 
     def __init__(self, path: Path, compression: str = "") -> None:
+        check_regular(path)
         self._path = path
         self._file = _open(path, compression)
         try:
-            size = None if compression else path.stat().st_size
-            self.header: MrcHeader = parse_header(self._bytes(0, HEADER_BYTES), path, size)
-            extended_bytes = self.header.data_offset - HEADER_BYTES
-            self.extended_header = self._bytes(HEADER_BYTES, extended_bytes)
+            size = path.stat().st_size
+            header = parse_header(self._bytes(0, HEADER_BYTES), path, None if compression else size)
+            claimed = header.data_offset + header.sections * header.section_bytes
+            check_claim(path, header.shape, claimed, size)
+            self.header: MrcHeader = header
+            self.extended_header = self._bytes(HEADER_BYTES, header.extended_bytes)
         except BaseException:
             self.close()
             raise
@@ -60,6 +66,7 @@ class MrcReader:
         self.sections = self.header.sections
         self.pixel_size_a = self.header.pixel_size_a
         self.notes = self.header.notes
+        self._dtype = None if not self.header.sign_is_certain else self.header.dtype
 
     def close(self) -> None:
         """Close the file."""
@@ -73,14 +80,29 @@ class MrcReader:
         InputError
             The file ends too early or its compressed data are damaged.
         """
-        stored = np.empty(self.shape, self.header.dtype)
+        stored = np.empty(self.shape, self._dtype or self.header.dtype)
         offset = self.header.data_offset + section * self.header.section_bytes
         if self._fill(offset, stored) < self.header.section_bytes:
             raise InputError(
                 f"{self._path}: truncated: image {section + 1} of {self.sections} is not complete; "
                 "copy or make the file again"
             )
-        return stored.astype(np.float32, copy=False)
+        if self._dtype is None:
+            self._dtype = self._told_by(stored)
+        return stored.view(self._dtype).astype(np.float32, copy=False)
+
+    def _told_by(self, stored: NDArray[Any]) -> np.dtype[Any]:
+        """Return the type of the pixels, from the first image that is read; note a surprise."""
+        dtype = self.header.dtype
+        kind = told_by_pixels(stored)
+        if kind is None or kind == dtype.kind:
+            return dtype
+        said = {"i": "signed", "u": "unsigned"}
+        self.notes += (
+            f"the pixels are taken for {said[kind]} integers: read as {said[dtype.kind]}, as the "
+            "header has it, they leave a gap in the middle",
+        )
+        return np.dtype(dtype.str.replace(dtype.kind, kind))
 
     def _bytes(self, offset: int, count: int) -> bytes:
         buffer = np.empty(count, np.uint8)

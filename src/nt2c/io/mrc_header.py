@@ -5,32 +5,33 @@ page), with the float16 mode 12 added in 2021 and IMOD's convention for mode 0.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nt2c.core.errors import InputError
+from nt2c.io.pixel_size import is_plausible
 
 HEADER_BYTES = 1024
 
+_PACKED = 101
 _READABLE = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
 _REFUSED = {
     3: ("complex int16, a Fourier transform", "transform it back to real space"),
     4: ("complex float32, a Fourier transform", "transform it back to real space"),
     7: ("signed 32-bit integers", "convert it to mode 2, e.g. with IMOD: newstack -mode 2 IN OUT"),
     16: ("8-bit colour", "convert it to a grey-scale image"),
-    101: (
+    _PACKED: (
         "packed 4-bit integers, used for raw movies",
         "motion-correct the movie, or convert it with IMOD: newstack -mode 2 IN OUT",
     ),
 }
 _MAX_EDGE_PX = 1 << 18
 _MAX_SECTIONS = 1 << 24
-_MAX_EXTENDED_BYTES = 1 << 30
-_PLAUSIBLE_PIXEL_A = (0.01, 1000.0)
-_IMOD_STAMP = 1146047817
+_MAX_EXTENDED_BYTES = 1 << 26
+_IMOD_STAMP, _IMOD_SIGNED, _IMOD_PACKED = 1146047817, 1, 16
 _STAMP_ADVICE = (
     "if the file is sound, write it again with the program that made it, or set bytes 213-216 to "
     "44 44 00 00 (hexadecimal)"
@@ -50,9 +51,11 @@ class MrcHeader:
     sections : int
         Number of images.
     dtype : numpy.dtype
-        Type of a stored pixel, with its byte order.
-    data_offset : int
-        Bytes before the first pixel.
+        Type of a stored pixel, with its byte order, as far as the header tells.
+    sign_is_certain : bool
+        Whether integers are known to be signed or unsigned; else the pixels tell more.
+    extended_bytes : int
+        Size of the extended header, between this one and the first pixel.
     pixel_size_a : float or None
         Pixel size in angstrom; None when the header holds none that can be used.
     notes : tuple of str
@@ -63,7 +66,8 @@ class MrcHeader:
     shape: tuple[int, int]
     sections: int
     dtype: np.dtype[Any]
-    data_offset: int
+    sign_is_certain: bool
+    extended_bytes: int
     pixel_size_a: float | None
     notes: tuple[str, ...]
 
@@ -71,6 +75,18 @@ class MrcHeader:
     def byte_order(self) -> str:
         """Byte order of header and pixels, "<" or ">"."""
         return _byte_order(self.record)
+
+    @property
+    def is_volume(self) -> bool:
+        """Sections are slices of a volume: marked so (MRC2014), or a tomogram by IMOD's label."""
+        marked = int(self.record["ispg"]) == 1 and int(self.record["mz"]) == self.sections
+        labels = b" ".join(bytes(line) for line in self.record["label"])
+        return self.sections > 1 and (marked or b"Tomographic reconstruction" in labels)
+
+    @property
+    def data_offset(self) -> int:
+        """Bytes before the first pixel."""
+        return HEADER_BYTES + self.extended_bytes
 
     @property
     def section_bytes(self) -> int:
@@ -102,19 +118,24 @@ def parse_header(raw: bytes, path: Path, file_bytes: int | None) -> MrcHeader:
             f"takes {HEADER_BYTES}; copy or make it again"
         )
     record, notes = _with_byte_order(raw, path, file_bytes)
+    flags = _imod_flags(record)
     mode = int(record["mode"])
+    if mode == 0 and flags is not None and flags & _IMOD_PACKED:
+        mode = _PACKED
     if mode in _REFUSED:
         what, remedy = _REFUSED[mode]
         raise InputError(f"{path}: MRC mode {mode} ({what}) cannot be denoised; {remedy}")
     pixel_size_a, pixel_notes = _pixel_size(record)
+    dtype, is_certain = _pixel_type(record, flags)
     header = MrcHeader(
         record=record,
         shape=(int(record["ny"]), int(record["nx"])),
         sections=int(record["nz"]),
-        dtype=_pixel_type(record),
-        data_offset=HEADER_BYTES + int(record["nsymbt"]),
+        dtype=dtype,
+        sign_is_certain=is_certain,
+        extended_bytes=int(record["nsymbt"]),
         pixel_size_a=pixel_size_a,
-        notes=(*notes, *pixel_notes, *_volume_note(record)),
+        notes=(*notes, *pixel_notes),
     )
     return header if file_bytes is None else _with_size_checked(header, path, file_bytes)
 
@@ -198,26 +219,33 @@ def _expected_bytes(record: Any) -> int:
     return HEADER_BYTES + int(record["nsymbt"]) + (pixels * np.dtype(code).itemsize if code else 0)
 
 
-def _pixel_type(record: Any) -> np.dtype[Any]:
-    code = _READABLE[int(record["mode"])]
-    if code == "i1" and _has_unsigned_bytes(record):
-        code = "u1"
-    return np.dtype(_byte_order(record) + code)
+def _pixel_type(record: Any, imod_flags: int | None) -> tuple[np.dtype[Any], bool]:
+    """Return the type of a pixel, and whether the header is to be trusted on its sign.
+
+    IMOD flags what it has written. Without that, modes 0 and 1 are signed (MRC2014) unless the
+    stored extremes cannot be; but programs store unsigned integers in both, and often no extremes.
+    """
+    mode = int(record["mode"])
+    code = _READABLE[mode]
+    is_certain = mode not in (0, 1)
+    if mode == 0 and imod_flags is not None:
+        is_certain = True
+        code = "i1" if imod_flags & _IMOD_SIGNED else "u1"
+    elif not is_certain:
+        limit = 127 if mode == 0 else 32767
+        if limit < record["dmax"] <= 2 * limit + 1 and record["dmin"] >= 0:
+            code = code.replace("i", "u")
+    return np.dtype(_byte_order(record) + code), is_certain
 
 
 def _byte_order(record: Any) -> str:
     return ">" if record.dtype["nx"].str[0] == ">" else "<"
 
 
-def _has_unsigned_bytes(record: Any) -> bool:
-    """Tell whether mode 0 means 0..255: IMOD says so by a stamp without the flag for signed bytes.
-
-    Without the stamp bytes are signed (MRC2014), unless the stored maximum is beyond 127.
-    """
-    integers = np.frombuffer(bytes(record["extra2"])[40:48], record.dtype["nx"])
-    if int(integers[0]) == _IMOD_STAMP:
-        return not int(integers[1]) & 1
-    return bool(127 < record["dmax"] <= 255 and record["dmin"] >= 0)
+def _imod_flags(record: Any) -> int | None:
+    """Return the flags of IMOD, bytes 157-160; None without its stamp before them."""
+    stamp, flags = np.frombuffer(bytes(record["extra2"])[40:48], record.dtype["nx"])
+    return int(flags) if int(stamp) == _IMOD_STAMP else None
 
 
 def _pixel_size(record: Any) -> tuple[float | None, list[str]]:
@@ -226,22 +254,20 @@ def _pixel_size(record: Any) -> tuple[float | None, list[str]]:
     if min(grid) <= 0 or not all(math.isfinite(edge) for edge in cell_a):
         return None, []
     x_a, y_a = cell_a[0] / grid[0], cell_a[1] / grid[1]
-    low, high = _PLAUSIBLE_PIXEL_A
-    if not (low <= x_a <= high and low <= y_a <= high):
-        return None, []
+    if not (is_plausible(x_a) and is_plausible(y_a)):
+        note = f"the header's pixel size is ignored: {x_a:.6g} A is not plausible"
+        return None, [note] if x_a > 0 else []
     if abs(x_a / y_a - 1.0) > 0.01:
         return None, [f"the header's pixel size is ignored: {x_a:.6g} x {y_a:.6g} A is not square"]
     return float(f"{x_a:.6g}"), []
 
 
-def _volume_note(record: Any) -> list[str]:
-    if record["nz"] > 1 and record["ispg"] == 1 and record["mz"] == record["nz"]:
-        return [f"marked as a volume; its {record['nz']} sections are read as separate micrographs"]
-    return []
-
-
 def _with_size_checked(header: MrcHeader, path: Path, file_bytes: int) -> MrcHeader:
-    expected = header.data_offset + header.sections * header.section_bytes
+    image_bytes = header.sections * header.section_bytes
+    expected = header.data_offset + image_bytes
+    if header.extended_bytes and file_bytes == HEADER_BYTES + image_bytes:
+        note = f"the header promises {header.extended_bytes} bytes more, which are not there"
+        return replace(header, extended_bytes=0, notes=(*header.notes, note))
     if file_bytes < expected:
         rows, columns = header.shape
         raise InputError(
@@ -252,4 +278,4 @@ def _with_size_checked(header: MrcHeader, path: Path, file_bytes: int) -> MrcHea
     if file_bytes == expected:
         return header
     note = f"{file_bytes - expected} bytes after the image are ignored"
-    return MrcHeader(**{**vars(header), "notes": (*header.notes, note)})
+    return replace(header, notes=(*header.notes, note))

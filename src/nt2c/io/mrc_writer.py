@@ -207,8 +207,9 @@ def _keep(
     header: NDArray[Any], like: MrcReader, pixel_size_a: float, like_pixel_size_a: float
 ) -> None:
     old = like.header.record
-    for name in ("nsymbt", "exttyp", "extra1", "extra2"):
+    for name in ("exttyp", "extra1", "extra2"):
         header[name] = old[name]
+    header["nsymbt"] = len(like.extended_header)
     sampling = like_pixel_size_a / pixel_size_a
     for name in ("nxstart", "nystart"):
         header[name] = round(float(old[name]) * sampling)

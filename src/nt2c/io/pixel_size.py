@@ -1,9 +1,9 @@
 """Which pixel size counts when several sources give one."""
 
-import math
 from pathlib import Path
 
 from nt2c.core.errors import InputError, SettingsError
+from nt2c.core.limits import PIXEL_SIZE_LIMITS_A
 
 _TOLERANCE = 0.01
 
@@ -16,18 +16,22 @@ class MoviePixelSize(float):
     """
 
 
+def is_plausible(size_a: float) -> bool:
+    """Tell whether a micrograph may have this pixel size, angstrom; not if it is not finite."""
+    low, high = PIXEL_SIZE_LIMITS_A
+    return low <= size_a <= high
+
+
 def check_pixel_size(option: str, size_a: float | None) -> None:
     """Refuse a pixel size that a user gave with an option; None stands for not given.
 
     Raises
     ------
     SettingsError
-        It is not a positive number.
+        It is not plausible.
     """
-    if size_a is not None and not (math.isfinite(size_a) and size_a > 0):
-        raise SettingsError(
-            f"{option} {size_a:g}: must be a positive number of angstrom per pixel, such as 1.06"
-        )
+    if size_a is not None and not is_plausible(size_a):
+        raise SettingsError(f"{option} {size_a:g}: {_between()}, such as 1.06")
 
 
 def choose_pixel_size(
@@ -41,11 +45,17 @@ def choose_pixel_size(
     Raises
     ------
     SettingsError
-        The user's value is not a positive number.
+        The user's value is not plausible.
     InputError
-        No source knows the pixel size, or the header contradicts that of the movie.
+        No source knows the pixel size, that of the STAR file is not plausible, or the header
+        contradicts that of the movie.
     """
     check_pixel_size("--pixel-size", asked_a)
+    if asked_a is None and star_a is not None and not is_plausible(star_a):
+        raise InputError(
+            f"{path}: the STAR file says {star_a:g} A/px: {_between()}; "
+            "mend the list, or give it with --pixel-size"
+        )
     if isinstance(star_a, MoviePixelSize) and asked_a is None:
         return _of_movie(path, star_a, header_a)
     sources = {"--pixel-size": asked_a, "the STAR file": star_a, "the header": header_a}
@@ -82,3 +92,8 @@ def _of_movie(path: Path, movie_a: float, header_a: float | None) -> tuple[float
             "STAR file or give --pixel-size"
         )
     return header_a, []
+
+
+def _between() -> str:
+    low, high = PIXEL_SIZE_LIMITS_A
+    return f"must be between {low:g} and {high:g} angstrom per pixel"

@@ -126,11 +126,11 @@ def grey_limits(image: NDArray[np.float32]) -> tuple[float, float]:
 
 def _read(path: Path) -> LayerData:
     from nt2c.io.inputs import split_ending
-    from nt2c.io.micrographs import open_micrograph
+    from nt2c.io.micrographs import open_movie
 
-    with open_micrograph(path, 1.0) as file:  # of any pixel size
+    with open_movie(path, 1.0) as file:  # of any pixel size
         size_a, count = file.reader.pixel_size_a, file.sections
-        images = np.stack([file.reader.read(index) for index in range(count)])
+        images = np.stack([file.read_unchecked(index) for index in range(count)])
     attributes: dict[str, Any] = {
         "name": split_ending(path.name)[0],
         "contrast_limits": grey_limits(images[0]),

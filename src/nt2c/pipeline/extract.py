@@ -217,7 +217,7 @@ class _Search:
         if path is None:
             return None
         with open_micrograph(path, 1.0) as file:
-            mask = torch.from_numpy(file.reader.read(0)).to(scaled.device)
+            mask = torch.from_numpy(file.read_unchecked()).to(scaled.device)
         if abs(mask.shape[0] / mask.shape[1] * scaled.shape[1] / scaled.shape[0] - 1) > 0.02:
             raise InputError(
                 f"{path}: {mask.shape[0]} x {mask.shape[1]} pixels are not the field of view of "

@@ -90,7 +90,7 @@ def _items(source: Source, segment_px: int) -> Iterator[tuple[Item, list[str], s
             yield item, [], ""
             continue
         try:
-            raw, denoised, pixel_size_a = _images(result)
+            raw, denoised, pixel_size_a = _images(result, source.tiff_top_first)
             seen = look(raw, denoised, pixel_size_a, segment_px)
         except (InputError, OSError, MemoryError) as error:
             item |= {"status": "unreadable", "notes": [str(error)]}
@@ -110,14 +110,14 @@ def _items(source: Source, segment_px: int) -> Iterator[tuple[Item, list[str], s
         yield item, _pictures(raw, denoised, most), ""
 
 
-def _images(result: FileResult) -> tuple[Grey, Grey | None, float]:
+def _images(result: FileResult, tiff_top_first: bool) -> tuple[Grey, Grey | None, float]:
     """Return the raw and the denoised image, and the pixel size of the raw one in angstrom."""
     if result.status == "left":
         with open_micrograph(result.input) as micrograph:
             return micrograph.read(), None, micrograph.pixel_size_a
     with open_micrograph(result.output) as micrograph:
         denoised, denoised_a = micrograph.read(), micrograph.pixel_size_a
-    with open_micrograph(result.input, 1.0) as micrograph:
+    with open_micrograph(result.input, 1.0, tiff_top_first=tiff_top_first) as micrograph:
         raw = micrograph.read()
     return raw, denoised, denoised_a * denoised.shape[0] / raw.shape[0]
 

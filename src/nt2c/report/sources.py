@@ -44,6 +44,11 @@ class Source:
     evaluation: dict[str, Any]
     frames: dict[str, list[Frame]]
 
+    @property
+    def tiff_top_first(self) -> bool:
+        """Which way up TIFF files were read; see `open_micrograph`."""
+        return bool(self.about.get("settings", {}).get("tiff_top_first"))
+
     def frames_of(self, result: FileResult) -> list[Frame]:
         """Windows of a micrograph; their names may start with folders of its path."""
         parts = (result.input if result.status == "left" else result.output).parts
