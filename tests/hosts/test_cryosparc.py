@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 
 from nt2c.cli import cryosparc as command
 from nt2c.cli.app import main
 from nt2c.hosts.cryosparc import SLOT, run_external_job
 from nt2c.io.cs import read_cs
+from nt2c.io.micrographs import write_micrograph
 from tests.inference.make import micrograph, pixels
 
 UIDS = [2**63 + 7, 12, 13]
@@ -232,3 +234,20 @@ def test_other_files_are_refused(project, model_file, content, capsys):
     (project / "exposures.cs").write_bytes(content)
     assert _run(project, model_file) == 1
     assert "exposures.cs" in capsys.readouterr().err
+
+
+def test_tiff_exposures_keep_the_rows_that_cryosparc_reads(project, model_file):
+    raw = pixels(project / _names()[1])
+    tifffile.imwrite(project / _names()[1], raw)  # known by its contents
+    write_micrograph(project / _names()[2], raw, PIXELS_A[1])
+    both = np.array([(1, _names()[1], 2.0), (2, _names()[2], 2.0)],
+                    [("uid", "<u8"), ("micrograph_blob/path", "S80"),
+                     ("micrograph_blob/psize_A", "<f4")])  # fmt: skip
+    with (project / "exposures.cs").open("wb") as file:
+        np.save(file, both)
+    assert _run(project, model_file) == 0
+    tiff, mrc = (
+        pixels(project / path.decode())
+        for path in read_cs(project / "J9" / "denoised_exposures.cs")[f"{SLOT}/path"]
+    )
+    np.testing.assert_array_equal(tiff, mrc)

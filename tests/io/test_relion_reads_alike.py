@@ -104,7 +104,9 @@ def test_sums_have_the_rows_of_those_of_relion(tmp_path, name):
         tifffile.imwrite(tmp_path / name, counts, photometric="minisblack")
     else:
         write_eer(tmp_path / name, _electrons())
-    (tmp_path / "movies.star").write_text(OPTICS.format(kind="movies", label="MovieName", name=name))
+    (tmp_path / "movies.star").write_text(
+        OPTICS.format(kind="movies", label="MovieName", name=name)
+    )
     _run(
         tmp_path, "relion_run_motioncorr", "--i", "movies.star", "--o", "mc/", "--use_own",
         "--angpix", "1", "--voltage", "300", "--dose_per_frame", "1", "--skip_defect",

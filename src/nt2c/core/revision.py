@@ -12,8 +12,8 @@ from nt2c import __version__
 Part = Literal["denoising", "windows", "contrast", "noise", "training"]
 
 REVISIONS: dict[Part, int] = {
-    "denoising": 1,
-    "windows": 1,
+    "denoising": 2,
+    "windows": 2,
     "contrast": 1,
     "noise": 1,
     "training": 1,
