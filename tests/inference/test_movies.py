@@ -84,7 +84,7 @@ def test_the_pattern_of_a_camera_is_no_proof():
 @pytest.mark.parametrize("name", ["m.mrc", "m.mrcs", "m.tif", "m.eer"])
 def test_a_movie_gives_what_its_sum_gives(tmp_path, model_file, name):
     frames = counts() if name == "m.eer" else movie()
-    path = write(tmp_path / name, frames)
+    path = write(tmp_path / name, frames[:, ::-1] if name == "m.tif" else frames)
     whole = write(tmp_path / "sum" / "m.mrc", frames.sum(0, dtype=np.float32))
     given = ("--pixel-size", PIXEL_A)
     assert run(model_file, tmp_path / "out", path, "--sum-frames", *given) == 0

@@ -212,9 +212,9 @@ def test_denoising_twice_is_warned_of(tmp_path, raw, model):
     assert any("denoised micrograph already" in warning for warning in result.warnings)
 
 
-@pytest.mark.parametrize(("pixel_size_a", "warned"), [(31.0, True), (31.25, False)])
+@pytest.mark.parametrize(("pixel_size_a", "warned"), [(12.4, True), (12.5, False)])
 def test_an_implausibly_small_field_is_warned_of(tmp_path, model, pixel_size_a, warned):
-    source = micrograph(tmp_path / "a.mrc", shape=(48, 56))
+    source = micrograph(tmp_path / "a.mrc", shape=(120, 140))
     settings = DenoiseSettings(precision="fp32", pixel_size_a=pixel_size_a)
     found = find_inputs([source])
     result = denoise_files(found, tmp_path / "out", model, settings, device="cpu").results[0]
@@ -229,7 +229,7 @@ def test_stack_float16_tiff_gz_bz2_and_star(tmp_path, model):
     plain = micrograph(tmp_path / "plain.mrc").read_bytes()
     (tmp_path / "g.mrc.gz").write_bytes(gzip.compress(plain))
     (tmp_path / "b.mrc.bz2").write_bytes(bz2.compress(plain))
-    tifffile.imwrite(tmp_path / "t.tif", noise(), resolution=(5e7, 5e7), resolutionunit=3)
+    tifffile.imwrite(tmp_path / "t.tif", noise()[::-1], resolution=(5e7, 5e7), resolutionunit=3)
     write_mrc(tmp_path / "listed.mrc", noise(seed=4), 1.0)
     (tmp_path / "micrographs.star").write_text(
         "data_optics\nloop_\n_rlnOpticsGroup #1\n_rlnMicrographPixelSize #2\n1 2.0\n\n"
