@@ -87,9 +87,9 @@ def test_nothing_done_is_not_called_a_result(raw, nt2c):
     ("arguments", "words"),
     [
         (["--precision", "fp8"], "'precision' = 'fp8'"),
-        (["--pixel-size", "0"], "--pixel-size 0: must be a positive number of angstrom per pixel"),
-        (["--output-pixel-size", "-1"], "--output-pixel-size -1: must be a positive number"),
-        (["--output-pixel-size", "nan"], "--output-pixel-size nan: must be a positive number"),
+        (["--pixel-size", "0"], "--pixel-size 0: must be between 0.1 and 15 angstrom per pixel"),
+        (["--output-pixel-size", "-1"], "--output-pixel-size -1: must be between"),
+        (["--output-pixel-size", "nan"], "--output-pixel-size nan: must be between"),
         (["--device", "abacus"], "use auto, cpu, cuda"),
         (["--suffix", "a/b"], "holds '/'"),
         (["--retry-failed", "--overwrite"], "not together with --overwrite"),

@@ -2,12 +2,14 @@
 
 import bz2
 import gzip
+import os
 
 import numpy as np
 import pytest
 
 from nt2c.core.errors import InputError
 from nt2c.io.micrographs import open_micrograph
+from nt2c.io.mrc import MrcReader
 from tests.io.make import image, patch, write_mrc
 
 
@@ -15,8 +17,13 @@ def _int(value: int) -> bytes:
     return value.to_bytes(4, "little", signed=True)
 
 
-def _patched(offset, data):
-    return lambda path: patch(write_mrc(path, image()), offset, data)
+def _patched(*places):
+    def make(path):
+        write_mrc(path, image())
+        for offset, data in zip(places[::2], places[1::2], strict=True):
+            patch(path, offset, data)
+
+    return make
 
 
 def _cut(count):
@@ -66,6 +73,11 @@ BAD = {
     "complex_int16": (_patched(12, _int(3)), ["mode 3", "complex", "real space"]),
     "packed": (_patched(12, _int(101)), ["mode 101", "packed 4-bit", "newstack"]),
     "mode_16": (_patched(12, _int(16)), ["mode 16"]),
+    "packed_bytes_of_imod": (
+        _patched(12, _int(0), 152, _int(1146047817) + _int(16)),
+        ["mode 101", "packed 4-bit"],
+    ),
+    "pipe": (os.mkfifo, ["named pipe", "regular file"]),
     "unknown_mode": (_patched(12, _int(55)), ["header is damaged", "mode 55"]),
     "negative_size": (_patched(0, _int(-8)), ["header is damaged", "-8 x 6 x 1"]),
     "zero_size": (_patched(4, _int(0)), ["header is damaged", "8 x 0 x 1"]),
@@ -111,6 +123,23 @@ def test_no_permission(tmp_path, monkeypatch):
 
     monkeypatch.setattr("pathlib.Path.open", refuse)
     with pytest.raises(InputError, match=r"a\.mrc: no permission"):
+        open_micrograph(path)
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("x"), KeyError(3), MemoryError(), OSError(5, "I/O")]
+)
+def test_whatever_a_reader_raises_is_the_fault_of_the_file(tmp_path, monkeypatch, error):
+    def fail(*_):
+        raise error
+
+    path = write_mrc(tmp_path / "a.mrc", image())
+    with open_micrograph(path) as micrograph:
+        monkeypatch.setattr(MrcReader, "read", fail)
+        with pytest.raises(InputError, match=r"a\.mrc: "):
+            micrograph.read()
+    monkeypatch.setattr("nt2c.io.mrc.parse_header", fail)
+    with pytest.raises(InputError, match=r"a\.mrc: "):
         open_micrograph(path)
 
 

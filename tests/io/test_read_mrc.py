@@ -63,6 +63,61 @@ def test_bytes_are_unsigned_when_the_stored_maximum_cannot_be_signed(tmp_path):
         np.testing.assert_array_equal(micrograph.read(), values)
 
 
+def _stored_as(path, values, unsigned, statistics):
+    """Write integers with the bytes of `values` in mode 0 or 1, and extremes of the header."""
+    signed = values.astype(f"u{values.dtype.itemsize}" if unsigned else values.dtype)
+    write_mrc(path, signed.view(f"i{values.dtype.itemsize}"))
+    return patch(path, 76, np.array(statistics, "<f4").tobytes())
+
+
+UNSET = [(0, 0, 0), (0, -1, -2)]  # nothing there, and MRC2014's way to say so
+
+
+@pytest.mark.parametrize("statistics", UNSET)
+@pytest.mark.parametrize(
+    ("dtype", "mean", "deviation"),
+    [("u1", 128, 20), ("u1", 110, 12), ("u1", 100, 60), ("u2", 33000, 900), ("u2", 30000, 9000)],
+)
+def test_unsigned_integers_are_known_by_their_pixels(tmp_path, dtype, mean, deviation, statistics):
+    values = np.random.default_rng(0).normal(mean, deviation, (128, 128))
+    limits = np.iinfo(dtype)
+    values = np.clip(values, limits.min, limits.max).astype(dtype)
+    path = _stored_as(tmp_path / "a.mrc", values, True, statistics)
+    with open_micrograph(path) as micrograph:
+        np.testing.assert_array_equal(micrograph.read(), values)
+        assert "taken for unsigned" in micrograph.warnings[0]
+
+
+@pytest.mark.parametrize("statistics", [*UNSET, (0, 255, 100)])
+@pytest.mark.parametrize(
+    ("dtype", "mean", "deviation"),
+    [("i1", 0, 20), ("i1", 20, 12), ("i1", -10, 70), ("i2", 0, 900), ("i2", 10, 14000),
+     ("i2", 1500, 20), ("i1", 40, 3), ("i2", 0, 1)],
+)  # fmt: skip
+def test_signed_integers_are_known_by_their_pixels(tmp_path, dtype, mean, deviation, statistics):
+    values = np.random.default_rng(0).normal(mean, deviation, (128, 128))
+    limits = np.iinfo(dtype)
+    values = np.clip(values, limits.min, limits.max).astype(dtype)
+    path = _stored_as(tmp_path / "a.mrc", values, False, statistics)
+    with open_micrograph(path) as micrograph:
+        np.testing.assert_array_equal(micrograph.read(), values)
+
+
+def test_the_flag_of_imod_counts_before_the_pixels(tmp_path):
+    values = np.random.default_rng(0).normal(0, 20, (64, 64)).astype("i1")
+    path = _stored_as(tmp_path / "a.mrc", values, False, (0, 0, 0))
+    patch(path, 152, (1146047817).to_bytes(4, "little") + bytes(4))
+    with open_micrograph(path) as micrograph:
+        np.testing.assert_array_equal(micrograph.read(), values.view("u1"))
+
+
+def test_an_extended_header_may_be_promised_and_not_be_there(tmp_path):
+    path = patch(write_mrc(tmp_path / "a.mrc", image()), 92, (160).to_bytes(4, "little"))
+    with open_micrograph(path) as micrograph:
+        np.testing.assert_array_equal(micrograph.read(), image())
+        assert "160 bytes more, which are not there" in micrograph.warnings[0]
+
+
 def test_the_extended_header_is_skipped(tmp_path):
     path = write_mrc(tmp_path / "a.mrc", image())
     with mrcfile.open(path, "r+") as mrc:
@@ -136,6 +191,30 @@ def test_a_stack_is_never_in_memory_as_a_whole(tmp_path):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 4 * section.nbytes
+
+
+@pytest.mark.parametrize(
+    ("compress", "columns", "sections"),
+    [(gzip.compress, 20000, 1), (bz2.compress, 20000, 1), (bz2.compress, 100, 6000),
+     (gzip.compress, 40000, 1), (None, 40000, 1)],
+)  # fmt: skip
+def test_a_bomb_is_refused_before_memory_is_taken(tmp_path, compress, columns, sections):
+    header = bytearray(_VALID[:HEADER_BYTES])
+    header[:12] = np.array([columns, columns, sections], "<i4").tobytes()
+    path = tmp_path / "a.mrc"
+    if compress:
+        path.write_bytes(compress(bytes(header) + bytes(4 << 20)))
+    else:
+        path.write_bytes(header)
+        with path.open("r+b") as file:  # a file of holes
+            file.truncate(HEADER_BYTES + 4 * columns**2 * sections)
+    tracemalloc.start()
+    with pytest.raises(InputError, match=r"which no image does|larger than any micrograph"):
+        with open_micrograph(path, 1.0) as micrograph:
+            micrograph.read()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1e6
 
 
 @settings(deadline=None)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from mrcfile.dtypes import HEADER_DTYPE
+from mrcfile.dtypes import HEADER_DTYPE, get_ext_header_dtype
 
 from nt2c import __version__
 from nt2c.core.errors import InputError
@@ -174,6 +174,55 @@ def test_values_that_cannot_be_stored_are_refused(tmp_path, value, float16, word
     with pytest.raises(InputError, match=words):
         write_micrograph(tmp_path / "a.mrc", values, 1.0, float16=float16)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("mean", "fits"), [(0.0, True), (1e3, True), (5e4, False), (-5e4, False), (1e-7, False)]
+)
+def test_float16_is_refused_where_it_is_too_coarse(tmp_path, mean, fits):
+    spread = 1e-7 if mean == 1e-7 else 100.0
+    noise = np.random.default_rng(0).normal(size=(2, 64, 64)).astype(np.float32)
+    values = mean + spread * noise
+    if fits:
+        write_micrograph(tmp_path / "a.mrcs", values, 1.0, float16=True)
+        with mrcfile.open(tmp_path / "a.mrcs") as mrc:
+            error = mrc.data.astype(np.float32) - values
+        assert error.std() < 0.03 * spread
+    else:
+        with pytest.raises(InputError, match=r"too coarse.*leave out --float16"):
+            write_micrograph(tmp_path / "a.mrcs", values, 1.0, float16=True)
+        assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", [b"FEI1", b"FEI2"])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_the_pixel_size_in_an_extended_header_is_that_of_the_output(tmp_path, kind, order):
+    dtype = get_ext_header_dtype(kind, order)
+    records = np.zeros(3, dtype)  # one for each image, and space for one more
+    records["Metadata size"][:2] = dtype.itemsize
+    records["Pixel size X"][:2] = records["Pixel size Y"][:2] = 1.5e-10
+    records["Dose"] = 40.0
+    source = write_mrc(tmp_path / "in.mrcs", image((2, 6, 8)).astype(f"{order}f4"), 1.5)
+    with mrcfile.open(source, "r+") as mrc:
+        mrc.set_extended_header(np.frombuffer(records.tobytes(), "V1"))
+        mrc.header.exttyp = kind
+    target = _copy(
+        source, tmp_path / "out.mrcs", lambda v: v[::2, ::2], shape=(3, 4), pixel_size_a=3.0
+    )
+    with open_micrograph(target) as micrograph:
+        found = np.frombuffer(micrograph.reader.extended_header, dtype)
+    np.testing.assert_allclose(found["Pixel size X"], [3e-10, 3e-10, 0])
+    np.testing.assert_allclose(found["Pixel size Y"], [3e-10, 3e-10, 0])
+    np.testing.assert_array_equal(found["Dose"], 40.0)
+
+
+def test_an_extended_header_that_is_not_there_is_not_promised(tmp_path, capsys):
+    source = patch(write_mrc(tmp_path / "in.mrc", image()), 92, (160).to_bytes(4, "little"))
+    target = _copy(source, tmp_path / "out.mrc")
+    assert mrcfile.validate(target), capsys.readouterr().out
+    with mrcfile.open(target) as mrc:
+        assert mrc.header.nsymbt == 0
+        np.testing.assert_array_equal(mrc.data, image())
 
 
 def test_write_micrograph_reads_back(tmp_path, capsys):

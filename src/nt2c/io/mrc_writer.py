@@ -21,6 +21,7 @@ _LABELS = 10
 _LABEL_BYTES = 80
 _FORMAT_VERSION = 20141
 _PIXELS_AT_ONCE = 1 << 20
+_MOST_ROUNDED = 0.03  # some sixty grey levels between -3 and 3 standard deviations
 
 
 class MrcWriter:
@@ -53,7 +54,8 @@ class MrcWriter:
     The origin is a length in angstrom: it changes only when the pixel size in the header of the
     input is not the one in use. Start indices count pixels and follow the sampling. Of ten labels
     the second is dropped for the new one, so that the first, which tells the data's origin, stays.
-    The byte order of the input is kept, since the extended header is copied byte by byte.
+    The byte order of the input is kept, since the extended header is copied byte by byte, but for
+    the pixel sizes in those of FEI (FEI1, FEI2).
     """
 
     def __init__(
@@ -79,7 +81,7 @@ class MrcWriter:
         old_labels: list[bytes] = []
         extended = b""
         if like is not None:
-            extended = like.extended_header
+            extended = _resampled_extended_header(like, pixel_size_a)
             old_labels = [bytes(line) for line in like.header.record["label"] if line.strip()]
             _keep(self._header, like, pixel_size_a, like_pixel_size_a or pixel_size_a)
         _set_labels(self._header, old_labels, label)
@@ -116,7 +118,7 @@ class MrcWriter:
         Raises
         ------
         InputError
-            A value is not finite, or too large for float16.
+            A value is not finite, or float16 has not the range or the precision.
         ValueError
             The section or the shape is not the expected one.
         """
@@ -128,11 +130,18 @@ class MrcWriter:
             )
         with np.errstate(over="ignore"):
             stored = np.ascontiguousarray(array, self._pixel_type)
+        is_half = self._pixel_type.itemsize == 2
         self._statistics.add(stored)
         if not self._statistics.are_finite():
             raise InputError(
                 "the result holds values that are not finite"
-                + (" in float16; write float32" if self._pixel_type.itemsize == 2 else "")
+                + (" in float16; write float32" if is_half else "")
+            )
+        if is_half and (share := _rounded_share(stored, array)) > _MOST_ROUNDED:
+            raise InputError(
+                f"float16 is too coarse for these grey values, {self._statistics.minimum:.6g} to "
+                f"{self._statistics.maximum:.6g}: rounding would add {100 * share:.0f} % of their "
+                "standard deviation; write float32 (leave out --float16)"
             )
         self._file.write(stored.reshape(-1).view(np.uint8).data)
         self._next += 1
@@ -152,6 +161,18 @@ def history_label(text: str) -> str:
     """
     start, end = f"nt2c {__version__} ", f" {datetime.date.today().isoformat()}"
     return start + text[: _LABEL_BYTES - len(start) - len(end)] + end
+
+
+def _rounded_share(stored: NDArray[Any], image: NDArray[Any]) -> float:
+    """Return what rounding adds to an image, root mean square over its standard deviation."""
+    rows = max(1, _PIXELS_AT_ONCE // image.shape[1])
+    rounded = deviation = 0.0
+    mean = float(image.mean(dtype=np.float64))
+    for first in range(0, len(image), rows):
+        part = image[first : first + rows].astype(np.float64)
+        rounded += float(np.square(stored[first : first + rows] - part).sum())
+        deviation += float(np.square(part - mean).sum())
+    return math.sqrt(rounded / deviation) if deviation else 0.0
 
 
 class _Statistics:
@@ -217,6 +238,28 @@ def _keep(
     scale = like_pixel_size_a / like.pixel_size_a if like.pixel_size_a else 1.0
     for axis in "xyz":
         header["origin"][axis] = old["origin"][axis] * scale
+
+
+def _resampled_extended_header(like: MrcReader, pixel_size_a: float) -> bytes:
+    """Return the extended header of the input with the pixel size of the output."""
+    from mrcfile.dtypes import get_ext_header_dtype
+
+    kind = bytes(like.header.record["exttyp"])
+    if kind not in (b"FEI1", b"FEI2"):
+        return like.extended_header
+    dtype = get_ext_header_dtype(kind, like.header.byte_order)
+    content = bytearray(like.extended_header)
+    place = 0
+    while place + dtype.itemsize <= len(content):
+        record = np.frombuffer(content, dtype, count=1, offset=place)
+        size = int(record["Metadata size"][0])
+        if size < dtype.itemsize:  # unused space
+            break
+        for name in ("Pixel size X", "Pixel size Y"):
+            if record[name][0] > 0:
+                record[name] = 1e-10 * pixel_size_a  # metres
+        place += size
+    return bytes(content)
 
 
 def _set_labels(header: NDArray[Any], old: Sequence[bytes], label: str) -> None:
