@@ -2,6 +2,7 @@
 
 import contextlib
 import inspect
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import tifffile
 
 from nt2c.cli import cryosparc as command
 from nt2c.cli.app import main
-from nt2c.hosts.cryosparc import SLOT, run_external_job
+from nt2c.hosts.cryosparc import SLOT, exposure_inputs, run_external_job
 from nt2c.io.cs import read_cs
 from nt2c.io.micrographs import write_micrograph
 from tests.inference.make import micrograph, pixels
@@ -251,3 +252,134 @@ def test_tiff_exposures_keep_the_rows_that_cryosparc_reads(project, model_file):
         for path in read_cs(project / "J9" / "denoised_exposures.cs")[f"{SLOT}/path"]
     )
     np.testing.assert_array_equal(tiff, mrc)
+
+
+def _save(path, rows, kinds):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        np.save(file, np.array(rows, kinds))
+
+
+KINDS = [("uid", "<u8"), ("micrograph_blob/path", "S80"), ("micrograph_blob/psize_A", "<f4")]
+
+
+def test_an_exported_dataset_has_its_files_beside_it(project, model_file, capsys):
+    """CryoSPARC's Export puts ">" before paths that start at the folder of the dataset."""
+    folder = project / "exports" / "groups" / "J2_exposures"
+    beside = folder / "J2" / "a.mrc"
+    beside.parent.mkdir(parents=True)
+    (project / _names()[0]).rename(beside)
+    rows = [(7, ">J2/a.mrc", 2.0), (8, f">{_names()[1]}", 2.0), (9, _names()[2], 3.0)]
+    _save(folder / "exported.cs", rows, KINDS)
+    assert _run(project, model_file, exposures="exports/groups/J2_exposures/exported.cs") == 0
+    new = read_cs(project / "J9" / "denoised_exposures.cs")
+    first, second, third = (path.decode() for path in new["micrograph_blob/path"])
+    assert third == _names()[2]
+    for path, file in ((first, beside), (second, project / _names()[1])):
+        assert path.startswith(">")
+        assert (project / "J9" / path[1:]).resolve() == file, "from the new dataset's folder"
+    for path in new[f"{SLOT}/path"]:
+        assert (project / path.decode()).is_file()
+
+
+def test_the_way_back_is_written(project, model_file, capsys):
+    """A .csg file names the slots and the dataset for the job Import Result Group."""
+    yaml = pytest.importorskip("yaml")
+    _plain_cs(project / "exposures.cs")
+    assert _run(project, model_file) == 0
+    path = project / "J9" / "denoised_exposures.csg"
+    assert f"Import Result Group with {path}" in capsys.readouterr().out
+    group = yaml.safe_load(path.read_text())
+    assert group["group"]["type"] == "exposure"
+    slot = {
+        "metafile": ">denoised_exposures.cs",
+        "num_items": 3,
+        "type": "exposure.micrograph_blob",
+    }
+    assert group["results"] == {"micrograph_blob": slot, SLOT: slot}
+
+
+def test_outputs_of_two_exposures_never_meet(project, model_file):
+    """Numbers that are part of a name, or of another number, are not the number of the exposure."""
+    names = ["S1/x_12.mrc", "S2/x_12.mrc", "S1/1_a.mrc", "S2/1_a.mrc"]
+    for n, name in enumerate(names):
+        micrograph(project / name, seed=n, pixel_size_a=None)
+    uids = [12, 2, 1, 21]
+    _save(project / "exposures.cs", [(u, n, 2.0) for u, n in zip(uids, names, strict=True)], KINDS)
+    assert _run(project, model_file) == 0
+    new = read_cs(project / "J9" / "denoised_exposures.cs")
+    outputs = [project / path.decode() for path in new[f"{SLOT}/path"]]
+    assert len({path.resolve() for path in outputs}) == len(names)
+    for n, path in enumerate(outputs):
+        alone = project / "alone" / str(n)
+        _save(project / "one.cs", [(uids[n], names[n], 2.0)], KINDS)
+        words = ["--exposures", project / "one.cs", "--project-dir", project, "-o", alone]
+        words += ["--model", model_file, "--device", "cpu"]
+        assert main(["cryosparc", *map(str, words)]) == 0
+        np.testing.assert_array_equal(pixels(path), pixels(next(alone.glob("*.mrc"))))
+
+
+def test_a_result_among_the_exposures_is_left_out_and_the_rows_stay_in_step(project, model_file):
+    """`denoise` does not denoise its own results again; the others keep their own files."""
+    _plain_cs(project / "exposures.cs")
+    assert _run(project, model_file) == 0
+    first = read_cs(project / "J9" / "denoised_exposures.cs")[f"{SLOT}/path"][0].decode()
+    rows = [(UIDS[0], first, 2.0), *list(zip(UIDS[1:], _names()[1:], PIXELS_A[1:], strict=True))]
+    raw = [(99, _names()[0], 2.0)]
+    (project / first).rename(project / "J9" / f"{99:021d}_{Path(_names()[0]).stem}.mrc")
+    rows[0] = (UIDS[0], f"J9/{99:021d}_{Path(_names()[0]).stem}.mrc", 2.0)
+    _save(project / "exposures.cs", [*rows, *raw], KINDS)
+    assert _run(project, model_file) == 1
+    new = read_cs(project / "J9" / "denoised_exposures.cs")
+    assert list(new["uid"]) == [*UIDS[1:], 99]
+    for row in new:
+        assert Path(row[f"{SLOT}/path"].decode()).stem.endswith(
+            Path(row["micrograph_blob/path"].decode()).stem
+        )
+
+
+@pytest.mark.parametrize(
+    ("kinds", "row", "said"),
+    [
+        ([("uid", "S4"), *KINDS[1:]], (b"one", b"a.mrc", 2.0), "whole numbers"),
+        ([*KINDS[:2], ("micrograph_blob/psize_A", "S4")], (1, b"a.mrc", b"two"), "of numbers"),
+        ([*KINDS[:2], ("micrograph_blob/psize_A", "<f4", (2,))], (1, b"a", (1, 1)), "of numbers"),
+        ([KINDS[0], ("micrograph_blob/path", "<f4"), KINDS[2]], (1, 2.0, 2.0), "of text"),
+    ],
+)
+def test_fields_of_another_kind_are_named(project, model_file, kinds, row, said, capsys):
+    _save(project / "exposures.cs", [row], kinds)
+    assert _run(project, model_file) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_names_that_are_no_utf8_are_those_on_the_disk(tmp_path):
+    table = np.array([(1, b">J2/caf\xe9.mrc", 2.0)], KINDS)
+    (item,) = exposure_inputs(table, tmp_path, tmp_path)
+    assert os.fsencode(item.path) == os.fsencode(tmp_path) + b"/J2/caf\xe9.mrc"
+
+
+def test_two_rows_of_one_number_are_refused(project, model_file, capsys):
+    _save(project / "exposures.cs", [(1, n, 2.0) for n in _names()[:2]], KINDS)
+    assert _run(project, model_file) == 1
+    assert "two rows have number 1" in capsys.readouterr().err
+    assert not (project / "J9").exists()
+
+
+@pytest.mark.parametrize("size_a", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_pixel_size_that_is_none_leaves_it_to_the_header(project, model_file, size_a):
+    micrograph(project / "x.mrc", seed=5, pixel_size_a=2.5)
+    _save(project / "exposures.cs", [(1, "x.mrc", size_a)], KINDS)
+    assert _run(project, model_file) == 0
+    new = read_cs(project / "J9" / "denoised_exposures.cs")
+    assert new[f"{SLOT}/psize_A"][0] == pytest.approx(2.5)
+
+
+def test_the_dataset_is_not_written_over(project, model_file, capsys):
+    _plain_cs(project / "denoised_exposures.cs")
+    before = (project / "denoised_exposures.cs").read_bytes()
+    words = ["--exposures", project / "denoised_exposures.cs", "--project-dir", project]
+    words += ["-o", project, "--model", model_file, "--device", "cpu"]
+    assert main(["cryosparc", *map(str, words)]) == 2
+    assert "would be written over" in capsys.readouterr().err
+    assert (project / "denoised_exposures.cs").read_bytes() == before

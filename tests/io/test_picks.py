@@ -318,3 +318,189 @@ def test_headers_without_pixel_size_do(project):
         with mrcfile.open(f"{RAW}/{name}.mrc", "r+") as mrc:
             mrc.voxel_size = 0.0
     test_relion_autopick(project)
+
+
+PARTICLES = """
+# version 30001
+
+data_optics
+
+loop_
+_rlnOpticsGroup #1
+_rlnMicrographOriginalPixelSize #2
+_rlnMicrographPixelSize #3
+_rlnImagePixelSize #4
+1 0.5 4.000000 8.000000
+2 0.5 4.000000 4.000000
+
+data_particles
+
+loop_
+_rlnMicrographName #1
+_rlnOpticsGroup #2
+_rlnCoordinateX #3
+_rlnCoordinateY #4
+_rlnImageName #5
+"""
+
+
+@pytest.fixture
+def coarse(tmp_path, monkeypatch):
+    """A project whose denoised micrographs have pixels four times as large."""
+    monkeypatch.chdir(tmp_path)
+    for folder, shape in (("raw", (80, 120)), ("denoised", (20, 30))):
+        Path(folder).mkdir()
+        for name in "ab":
+            write_mrc(
+                Path(folder, f"{name}.mrc"), np.arange(np.prod(shape), dtype="f4").reshape(shape)
+            )
+    return tmp_path
+
+
+def _raw(*words):
+    return main(["picks-to-raw", *map(str, words), "--raw", "raw", "-o", "new"])
+
+
+def _autopick(*rows):
+    head = "data_coordinate_files\n\nloop_\n_rlnMicrographName #1\n_rlnMicrographCoordinates #2\n"
+    return _text("autopick.star", head + "".join(f"denoised/{row}\n" for row in rows))
+
+
+COORDINATES = "data_\n\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n10 5\n"
+
+
+def test_pixel_sizes_become_those_of_the_raw_micrographs(coarse, capsys):
+    """Of groups in use; what is said of the movie stays."""
+    _text("p.star", PARTICLES + "denoised/a.mrc 1 10 5 1@x.mrcs\n")
+    assert _raw("p.star") == 0
+    new = PARTICLES.replace("1 0.5 4.000000 8.000000", "1 0.5 1.000000 2.000000")
+    assert Path("new/p.star").read_text() == new + "raw/a.mrc 1 40 20 1@x.mrcs\n"
+    assert "extract particles anew" in capsys.readouterr().out
+
+
+def test_pixel_sizes_of_rows_and_of_relion_3_0(coarse):
+    labels = "MicrographName CoordinateX CoordinateY MicrographPixelSize DetectorPixelSize"
+    head = "data_\n\nloop_\n" + "".join(f"_rln{name}\n" for name in labels.split())
+    _text("p.star", head + "_rlnMagnification\ndenoised/a.mrc 10 5 4.0 20.0 50000\n")
+    assert _raw("p.star") == 0
+    row = Path("new/p.star").read_text().splitlines()[-1]
+    assert row == "raw/a.mrc 40 20 1.000000 5.000000 50000"
+
+
+def test_a_group_of_two_samplings_is_refused(coarse, capsys):
+    write_mrc(Path("denoised/b.mrc"), np.arange(2400, dtype="f4").reshape(40, 60))
+    rows = "denoised/a.mrc 1 10 5 1@x.mrcs\ndenoised/b.mrc 1 10 5 1@x.mrcs\n"
+    _text("p.star", PARTICLES + rows)
+    assert _raw("p.star") == 1
+    assert "sampled differently" in capsys.readouterr().err
+    _text("p.star", PARTICLES + rows.replace("b.mrc 1", "b.mrc 3"))
+    assert _raw("p.star") == 1
+    assert "optics group 3, which the file does not have" in capsys.readouterr().err
+    assert not Path("new").exists()
+
+
+@pytest.mark.parametrize(
+    ("folder", "picks"),
+    [
+        (".", ["list.star"]),  # which lists picks/a.star
+        (".", ["picks/a.star", "a.star"]),
+        ("picks", ["picks/a.star"]),
+        ("picks", ["picks/a_denoised.box", "picks/a.box"]),  # both are named a.box when written
+    ],
+)
+def test_no_input_is_written_over(coarse, folder, picks, capsys):
+    """Nor are picks scaled twice by a second run."""
+    for name in ("a.star", "picks/a.star"):
+        _text(name, COORDINATES)
+    for name in ("picks/a.box", "picks/a_denoised.box"):
+        _text(name, "1 1 4 4\n")
+    _autopick("a.mrc picks/a.star").rename("list.star")
+    before = {path: path.read_bytes() for path in coarse.rglob("*") if path.is_file()}
+    for _ in range(2):
+        words = ["picks-to-raw", *picks, "--raw", "raw", "--denoised", "denoised", "-o", folder]
+        assert main(words) == 2
+        assert "would be written over" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in coarse.rglob("*") if path.is_file()} == before
+
+
+def test_two_files_of_one_output_are_refused(coarse, capsys):
+    for folder in ("AutoPick/job001", "ManualPick/job002", "one", "two"):
+        _text(f"{folder}/x/a.star", COORDINATES)
+    _autopick("a.mrc AutoPick/job001/x/a.star", "b.mrc ManualPick/job002/x/a.star")
+    assert _raw("autopick.star") == 2
+    assert _raw("one/x/a.star", "two/x/a.star", "--denoised", "denoised") == 2
+    assert capsys.readouterr().err.count("would hold the result of") == 2
+    _autopick("a.mrc one/x/a.star", "b.mrc one/x/a.star")
+    assert _raw("autopick.star") == 1
+    assert "lists one/x/a.star twice" in capsys.readouterr().err
+    assert not Path("new").exists()
+
+
+@pytest.mark.parametrize("way", ["../", "sub/../../", "AutoPick/job001/../../../"])
+def test_nothing_is_written_outside_of_the_folder(coarse, way, capsys, monkeypatch):
+    (coarse / "deep/AutoPick/job001").mkdir(parents=True)
+    (coarse / "deep/sub").mkdir()
+    _text(coarse / "a.star", COORDINATES)
+    _autopick(f"a.mrc {way}a.star").rename("deep/autopick.star")
+    (coarse / "deep/denoised").symlink_to(coarse / "denoised")
+    (coarse / "deep/raw").symlink_to(coarse / "raw")
+    monkeypatch.chdir(coarse / "deep")
+    before = sorted(coarse.rglob("*"))
+    assert _raw("autopick.star") == 1
+    assert "leads out of the folder" in capsys.readouterr().err
+    assert sorted(coarse.rglob("*")) == before
+
+
+def test_nor_through_a_link(coarse, capsys):
+    _text("x/a.star", COORDINATES)
+    _autopick("a.mrc x/a.star")
+    Path("new").mkdir()
+    Path("new/x").symlink_to(coarse / "x")
+    assert _raw("autopick.star") == 1
+    assert "leads out of the folder" in capsys.readouterr().err
+    assert Path("x/a.star").read_text() == COORDINATES
+
+
+OUTSIDE = {
+    "a.star": COORDINATES.replace("10 5", "10 5\n31 5"),
+    "p.star": PARTICLES + "denoised/a.mrc 1 10 -2 1@x.mrcs\n",
+    "a.box": "28 5 8 8\n",
+    "t.txt": "image_name\tx_coord\ty_coord\na\t10\t21\n",
+    "a.cbox": "data_\nloop_\n_CoordinateX\n_CoordinateY\n_Width\n_Height\n31 1 4 4\n",
+}
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_picks_outside_of_the_micrograph_are_refused(coarse, name, capsys):
+    _text(name, OUTSIDE[name])
+    for how in (["--denoised", "denoised"], ["--scale", "4"]):
+        assert _raw(name, *how) == 1
+        assert "would lie outside of the raw micrographs" in capsys.readouterr().err
+    assert not Path("new").exists()
+
+
+def test_a_scale_that_the_sizes_contradict_is_refused(coarse, capsys):
+    _text("p.star", PARTICLES + "denoised/a.mrc 1 10 5 1@x.mrcs\n")
+    assert _raw("p.star", "--scale", "2") == 1
+    assert "--scale 2, but raw/a.mrc has 4 times its pixels" in capsys.readouterr().err
+    assert _raw("p.star", "--scale", "4") == 0
+
+
+def test_picks_on_the_raw_micrographs_are_not_scaled_again(coarse, capsys):
+    _text("p.star", PARTICLES + "denoised/a.mrc 1 10 5 1@x.mrcs\n")
+    assert _raw("p.star") == 0
+    for how in (["--denoised", "denoised"], ["--scale", "4"]):
+        words = ["picks-to-raw", "new/p.star", "--raw", "raw", "-o", "again", *how]
+        assert main(words) == 1
+        assert "raw/a.mrc" in capsys.readouterr().err
+    assert main(["picks-to-raw", "new/p.star", "--raw", "raw", "-o", "again"]) == 0
+    assert Path("again/p.star").read_bytes() == Path("new/p.star").read_bytes()
+
+
+def test_patterns_in_quotes(coarse, capsys):
+    for name in "ab":
+        _text(f"boxes/{name}.box", "1 1 4 4\n")
+    assert _raw("boxes/*.box", "--denoised", "denoised") == 0
+    assert sorted(path.name for path in Path("new").iterdir()) == ["a.box", "b.box"]
+    assert _raw("boxes/*.star") == 1
+    assert "boxes/*.star: no file of picks matches" in capsys.readouterr().err

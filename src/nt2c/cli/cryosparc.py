@@ -78,13 +78,18 @@ def cryosparc(
 def _from_file(
     path: Path, project_dir: Path, output: Path, model: str, settings: DenoiseSettings, device: str
 ) -> "Denoised":
-    from nt2c.hosts.cryosparc import OUTPUT
-    from nt2c.io.cs import read_cs, with_fields, write_cs
+    from nt2c.hosts.cryosparc import OUTPUT, write_group
+    from nt2c.inference.plan import check_outputs
+    from nt2c.io.cs import moved, read_cs, with_fields, write_cs
 
-    table = read_cs(path)
-    done = _denoise(table, project_dir, output, model, settings, device)
-    write_cs(output / f"{OUTPUT}.cs", with_fields(table[done.rows], done.fields))
-    typer.echo(f"dataset: {output / OUTPUT}.cs")
+    table, new = read_cs(path), output / f"{OUTPUT}.cs"
+    check_outputs([(new, path)], [path])
+    done = _denoise(table, project_dir, output, model, settings, device, path.parent)
+    rows = moved(table[done.rows], project_dir, path.parent, output)
+    written = with_fields(rows, done.fields)
+    write_cs(new, written)
+    group = write_group(new, written.dtype.names or (), len(written))
+    typer.echo(f"dataset: {new}\nback to CryoSPARC: job Import Result Group with {group}")
     return done
 
 
@@ -117,6 +122,7 @@ def _denoise(
     model: str,
     settings: DenoiseSettings,
     device: str,
+    dataset_dir: Path | None = None,
 ) -> "Denoised":
     from nt2c.hosts.cryosparc import denoise_exposures
     from nt2c.inference.denoiser import load_model
@@ -133,6 +139,7 @@ def _denoise(
         load_model(model),
         settings,
         device=device,
+        dataset_dir=dataset_dir,
         on_result=show,
     )
 

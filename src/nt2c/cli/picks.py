@@ -1,5 +1,7 @@
 """The command `nt2c picks-to-raw`."""
 
+import glob
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -11,11 +13,11 @@ from nt2c.core.words import plural
 
 def picks_to_raw(
     picks: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(
             metavar="PICKS...",
             help="RELION's autopick.star, STAR files of coordinates or particles, topaz tables, "
-            ".cbox, .box, .cs.",
+            ".cbox, .box, .cs; or patterns in quotes.",
         ),
     ],
     raw: Annotated[
@@ -42,13 +44,14 @@ def picks_to_raw(
 ) -> int:
     """Rewrite picks made on denoised micrographs, for extraction from the raw ones.
 
-    Names become those of the raw micrographs and positions are scaled to their grid; the rest of
-    each file stays as it is. Run it in the project folder.
+    Names become those of the raw micrographs, positions and pixel sizes those of their grid; the
+    rest of each file stays as it is. Run it in the project folder.
     """
+    from nt2c.inference.plan import check_outputs
     from nt2c.io.inputs import find_inputs
     from nt2c.io.pick_targets import Targets
-    from nt2c.io.picks import rewrite_picks
-    from nt2c.io.picks_cs import rewrite_cs_picks
+    from nt2c.io.picks import raw_picks
+    from nt2c.io.picks_cs import raw_cs_picks
 
     if scale is not None and (denoised or not 0 < scale < 1000):
         raise SettingsError(f"--scale {scale:g}: a positive number, and without --denoised")
@@ -57,21 +60,39 @@ def picks_to_raw(
     targets = Targets(
         find_inputs(images) if images else [], find_inputs(denoised) if denoised else [], scale
     )
-    failed, written = False, 0
-    for path in picks:
+    given, failed, ready = _expanded(picks), False, {}
+    for path in given:
         try:
             if path.suffix.lower() == ".cs":
                 if len(exposures) != 1:
                     raise InputError(f"{path}: give the exposures.cs of the raw ones with --raw")
-                count = rewrite_cs_picks(path, exposures[0], output)
+                ready[path] = raw_cs_picks(path, exposures[0], output)
             else:
-                count = rewrite_picks(path, targets, output)
+                ready[path] = raw_picks(path, targets, output)
         except InputError as error:
             typer.secho(f"nt2c: {error}", err=True, fg="red")
             failed = True
-        else:
-            written += 1
-            typer.echo(f"{path}: {plural(count, 'pick')} for the raw micrographs")
-    if written:
+    files = [file for new in ready.values() for file in new.files]
+    inputs = [*given, *exposures, *(file.source for file in files)]
+    check_outputs(((file.path, file.source) for file in files), inputs)
+    for path, new in ready.items():
+        new.write()
+        for note in new.notes:
+            typer.echo(f"note: {note}")
+        typer.echo(f"{path}: {plural(new.count, 'pick')} for the raw micrographs")
+    if ready:
         typer.echo(f"results are in {output}")
     return 1 if failed else 0
+
+
+def _expanded(names: list[str]) -> list[Path]:
+    """Return files for their names and for patterns, each once."""
+    found: dict[Path, None] = {}
+    for name in names:
+        matching = [name]
+        if glob.has_magic(name) and not os.path.exists(name):
+            matching = sorted(glob.glob(name, recursive=True))
+            if not matching:
+                raise InputError(f"{name}: no file of picks matches this pattern; check the path")
+        found |= dict.fromkeys(map(Path, matching))
+    return list(found)

@@ -5,8 +5,9 @@ folder. Datasets are those of cryosparc-tools, or structured arrays read from a 
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
@@ -18,12 +19,23 @@ from nt2c.core.words import plural
 from nt2c.inference.batch import denoise_files
 from nt2c.inference.settings import DenoiseSettings
 from nt2c.inference.summary import FileResult
+from nt2c.io.cs import numbers, resolve, texts, unique_numbers
+from nt2c.io.files import atomic_path
 from nt2c.io.inputs import MicrographInput
 from nt2c.models.denoiser import DenoiserModel
 
 SLOT = "micrograph_blob_denoised"
 INPUT, OUTPUT = "exposures", "denoised_exposures"
 _RAW = "micrograph_blob"
+_SLOT_TYPES = {
+    SLOT: _RAW,
+    "micrograph_blob_non_dw": _RAW,
+    "background_blob": "stat_blob",
+    "micrograph_thumbnail_blob_1x": "thumbnail_blob",
+    "micrograph_thumbnail_blob_2x": "thumbnail_blob",
+}
+"""Slots of exposures whose type has another name."""
+_GROUP_VERSION = "v4.4.1"  # of CryoSPARC, whose form of .csg files this is
 
 Fields = dict[str, NDArray[Any]]
 
@@ -67,6 +79,7 @@ def denoise_exposures(
     settings: DenoiseSettings,
     *,
     device: str = "auto",
+    dataset_dir: Path | None = None,
     on_result: Callable[[FileResult], None] | None = None,
 ) -> Denoised:
     """Denoise the micrographs of a dataset into a folder; what is done already is skipped.
@@ -81,18 +94,21 @@ def denoise_exposures(
         For the results; below the project folder if CryoSPARC is to find them.
     model, settings, device, on_result
         As for `denoise_files`.
+    dataset_dir : Path, optional
+        Folder of a dataset that was read from a file: what was exported has paths from there.
 
     Raises
     ------
     InputError
-        The dataset has no micrographs, or none could be denoised.
+        The dataset has no micrographs or something else in their place, or none could be denoised.
     SettingsError
         As for `denoise_files`.
     """
-    inputs = _inputs(exposures, project_dir)
+    inputs = exposure_inputs(exposures, project_dir, dataset_dir)
     settings = settings.model_copy(update={"tiff_top_first": True})  # as CryoSPARC reads TIFF
     summary = denoise_files(inputs, folder, model, settings, device=device, on_result=on_result)
-    results = list(summary.results)
+    by_output = {result.output: result for result in summary.results}
+    results = [by_output.get(folder / item.output_name, _left_out(item)) for item in inputs]
     rows = [row for row, result in enumerate(results) if result.status in ("done", "skipped")]
     if not rows:
         raise InputError(
@@ -145,24 +161,50 @@ def run_external_job(
     return str(job.uid)
 
 
-def _inputs(exposures: Dataset, project_dir: Path) -> list[MicrographInput]:
+def exposure_inputs(
+    exposures: Dataset, project_dir: Path, dataset_dir: Path | None = None
+) -> list[MicrographInput]:
+    """Return the micrographs of a dataset, with names for the outputs that differ.
+
+    Raises
+    ------
+    InputError
+        It has none, or what it has is not what such a dataset holds.
+    """
     try:
-        columns = [exposures[f"{_RAW}/{name}"] for name in ("path", "psize_A")]
-        uids = exposures["uid"]
+        paths, sizes_a = (exposures[f"{_RAW}/{name}"] for name in ("path", "psize_A"))
+        numbers_of_rows = exposures["uid"]
     except (KeyError, ValueError) as error:
         raise InputError(f"the exposures have no {_RAW} with path and psize_A ({error})") from None
-    if not len(uids):
+    if not len(numbers_of_rows):
         raise InputError("the dataset holds no exposures; connect another output")
+    columns = (
+        unique_numbers(numbers_of_rows, "uid of the exposures"),
+        texts(paths, f"{_RAW}/path"),
+        numbers(sizes_a, f"{_RAW}/psize_A"),
+    )
     return [
-        MicrographInput(project_dir / _text(path), _name(int(uid), _text(path)), float(size_a))
-        for uid, path, size_a in zip(uids, *columns, strict=True)
+        MicrographInput(
+            resolve(path, project_dir, dataset_dir),
+            _name(uid, path),
+            float(size_a) if 0 < size_a < np.inf else None,
+        )
+        for uid, path, size_a in zip(*columns, strict=True)
     ]
 
 
+def _left_out(item: MicrographInput) -> FileResult:
+    """Return what became of an exposure that is an earlier result itself."""
+    why = f"{item.path}: is a denoised micrograph itself; leave it out of the exposures"
+    return FileResult(item.path, item.path, "failed", why)
+
+
 def _name(uid: int, path: str) -> str:
-    """Return a name that no other exposure has; CryoSPARC puts a number first, too."""
-    stem = PurePosixPath(path).stem
-    return f"{stem}.mrc" if str(uid) in stem else f"{uid:021d}_{stem}.mrc"
+    """Return a name that no other exposure has; CryoSPARC puts the number first, too."""
+    stem = PurePosixPath(path.removeprefix(">")).stem
+    number = stem.partition("_")[0]
+    own = number.isdecimal() and int(number) == uid
+    return f"{stem}.mrc" if own else f"{uid:021d}_{stem}.mrc"
 
 
 def _fields(outputs: list[Path], project_dir: Path, settings: DenoiseSettings) -> Fields:
@@ -177,7 +219,7 @@ def _fields(outputs: list[Path], project_dir: Path, settings: DenoiseSettings) -
     count = len(outputs)
     mode = "MRC/12" if settings.float16 else "MRC/2"
     return {
-        f"{SLOT}/path": np.array([path.encode() for path in paths]),
+        f"{SLOT}/path": np.array([os.fsencode(path) for path in paths]),
         f"{SLOT}/idx": np.zeros(count, np.uint32),
         f"{SLOT}/shape": np.array(shapes, np.uint32),
         f"{SLOT}/psize_A": np.array(sizes_a, np.float32),
@@ -186,5 +228,27 @@ def _fields(outputs: list[Path], project_dir: Path, settings: DenoiseSettings) -
     }
 
 
-def _text(value: bytes | str) -> str:
-    return value.decode("utf-8") if isinstance(value, bytes) else str(value)
+def write_group(dataset: Path, names: Sequence[str], count: int) -> Path:
+    """Describe a dataset of exposures to CryoSPARC's job "Import Result Group"; return the file.
+
+    Parameters
+    ----------
+    dataset : Path
+        The .cs file, in the folder of which the .csg file is written.
+    names : sequence of str
+        Its fields; what stands before "/" are the slots.
+    count : int
+        Number of rows.
+    """
+    slots = dict.fromkeys(name.partition("/")[0] for name in names if "/" in name)
+    lines = ["group:", "  description: Exposures with denoised micrographs, made by nt2c"]
+    lines += [f"  name: {OUTPUT}", "  title: Denoised exposures", "  type: exposure", "results:"]
+    for slot in slots:
+        lines += [f"  {slot}:", f"    metafile: '>{dataset.name}'", f"    num_items: {count}"]
+        lines += [f"    type: exposure.{_SLOT_TYPES.get(slot, slot)}"]
+    created = datetime.now(UTC).isoformat(sep=" ", timespec="seconds")
+    lines = [f"created: '{created}'", *lines, f"version: {_GROUP_VERSION}"]
+    path = dataset.with_suffix(".csg")
+    with atomic_path(path) as temporary:
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+    return path

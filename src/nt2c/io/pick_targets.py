@@ -27,11 +27,19 @@ class Target:
     scale_x, scale_y : float
         Pixels of the raw micrograph in one pixel of the picked one. Pixels are numbered from 0 and
         the centres of the first ones coincide, so a position only has to be multiplied.
+    shape : (int, int)
+        Rows and columns of the raw micrograph.
     """
 
     name: str
     scale_x: float
     scale_y: float
+    shape: tuple[int, int]
+
+    @property
+    def scale(self) -> float:
+        """Pixel size of the picked micrograph in those of the raw one."""
+        return float((self.scale_x * self.scale_y) ** 0.5)
 
 
 class Targets:
@@ -75,24 +83,38 @@ class Targets:
                 f"{name}: none of the raw micrographs has this name; check --raw (a file of "
                 "coordinates bears the name of its micrograph)"
             )
-        scale_x, scale_y = (self._scale,) * 2 if self._scale else self._ratio(name, raw)
-        return Target(_relative(raw), scale_x, scale_y)
-
-    def _ratio(self, name: str, raw: Path) -> tuple[float, float]:
+        shape = _shape(raw)
         picked = _match(name, self._denoised) or Path(name)
-        if not picked.is_file():
+        sizes_tell = os.path.isfile(picked)
+        if not (self._scale or sizes_tell):
             raise InputError(
                 f"{name}: the size of the micrograph picked on is not known; give the denoised "
                 "micrographs with --denoised, or --scale"
             )
-        (rows, columns), (own_rows, own_columns) = _shape(raw), _shape(picked)
-        x, y = columns / own_columns, rows / own_rows
-        if abs(x / y - 1) > _OTHER_FIELD:
+        x, y = _ratios(shape, raw, picked) if sizes_tell else (self._scale or 1.0,) * 2
+        if self._scale and max(abs(x / self._scale - 1), abs(y / self._scale - 1)) > _OTHER_FIELD:
             raise InputError(
-                f"{picked}: {own_columns} x {own_rows} pixels are not the field of {raw} "
-                f"({columns} x {rows}); give the micrographs that belong together"
+                f"{name}: --scale {self._scale:g}, but {raw} has {x:.4g} times its pixels; leave "
+                "--scale out"
             )
-        return x, y
+        if (x, y) != (1.0, 1.0) and os.path.isfile(name) and os.path.samefile(name, raw):
+            raise InputError(
+                f"{name}: the picks name the raw micrograph itself, so their positions must be "
+                "those on it already; give the picks that were made on the denoised one"
+            )
+        return Target(_relative(raw), x, y, shape)
+
+
+def _ratios(shape: tuple[int, int], raw: Path, picked: Path) -> tuple[float, float]:
+    """Return how many times the columns and rows of a micrograph the raw one has."""
+    (rows, columns), (own_rows, own_columns) = shape, _shape(picked)
+    x, y = columns / own_columns, rows / own_rows
+    if abs(x / y - 1) > _OTHER_FIELD:
+        raise InputError(
+            f"{picked}: {own_columns} x {own_rows} pixels are not the field of {raw} "
+            f"({columns} x {rows}); give the micrographs that belong together"
+        )
+    return x, y
 
 
 def _by_stem(paths: Sequence[Path]) -> dict[str, list[Path]]:

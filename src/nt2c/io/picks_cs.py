@@ -6,8 +6,20 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from nt2c.core.errors import InputError
-from nt2c.io.cs import Table, field, read_cs, with_fields, write_cs
+from nt2c.io.cs import (
+    Table,
+    cs_bytes,
+    field,
+    numbers,
+    read_cs,
+    texts,
+    unique_numbers,
+    whole_numbers,
+    with_fields,
+)
+from nt2c.io.picks import PicksFile, RawPicks
 
+_MARGIN = 0.02
 _LOCATION = {
     "location/micrograph_uid": "uid",
     "location/micrograph_path": "micrograph_blob/path",
@@ -16,8 +28,8 @@ _LOCATION = {
 }
 
 
-def rewrite_cs_picks(path: Path, exposures: Path, folder: Path) -> int:
-    """Point the picks of a .cs dataset at raw micrographs; return how many picks there are.
+def raw_cs_picks(path: Path, exposures: Path, folder: Path) -> RawPicks:
+    """Point the picks of a .cs dataset at raw micrographs; nothing is written yet.
 
     Positions are fractions of the micrograph, so they hold for every sampling.
 
@@ -29,7 +41,7 @@ def rewrite_cs_picks(path: Path, exposures: Path, folder: Path) -> int:
         Dataset of the raw micrographs, with micrograph_blob. A micrograph belongs to a pick by its
         number, or else by the name of its file without the number that CryoSPARC puts before it.
     folder : Path
-        Receives a dataset of the same name.
+        For a dataset of the same name.
 
     Raises
     ------
@@ -37,41 +49,47 @@ def rewrite_cs_picks(path: Path, exposures: Path, folder: Path) -> int:
         A file cannot be read, lacks a field, or the micrograph of a pick is not found.
     """
     picks, raw = read_cs(path), read_cs(exposures)
-    if (folder / path.name).exists() and (folder / path.name).samefile(path):
-        raise InputError(f"{path}: would be written over; give another folder with -o")
-    field(picks, "location/center_x_frac", path)
+    for axis in "xy":
+        name = f"location/center_{axis}_frac"
+        places = numbers(field(picks, name, path), f"{path}: {name}")
+        if not np.all((places >= -_MARGIN) & (places <= 1 + _MARGIN)):
+            raise InputError(
+                f"{path}: {name} is not between 0 and 1 everywhere: picks lie outside of the "
+                "micrographs; write the dataset again"
+            )
     rows = _rows(picks, raw, path, exposures)
     new = {
         name: field(raw, source, exposures)[rows]
         for name, source in _LOCATION.items()
         if name in (picks.dtype.names or ())
     }
-    write_cs(folder / path.name, with_fields(picks, new))
-    return len(picks)
+    content = cs_bytes(with_fields(picks, new))
+    return RawPicks(len(picks), (PicksFile(folder / path.name, path, content),))
 
 
 def _rows(picks: Table, raw: Table, path: Path, exposures: Path) -> list[int]:
     """Index of the raw micrograph of each pick."""
-    numbers = {int(uid): row for row, uid in enumerate(field(raw, "uid", exposures))}
-    names = [_name(name) for name in field(raw, "micrograph_blob/path", exposures)]
+    uid, blob = "uid", "micrograph_blob/path"
+    uids = unique_numbers(field(raw, uid, exposures), f"{exposures}: {uid}")
+    by_number = {number: row for row, number in enumerate(uids)}
+    names = [_name(name) for name in texts(field(raw, blob, exposures), f"{exposures}: {blob}")]
     by_name = {name: row for row, name in enumerate(names)}
     times = Counter(names)
+    uid, named = "location/micrograph_uid", "location/micrograph_path"
+    theirs = whole_numbers(field(picks, uid, path), f"{path}: {uid}")
     rows = []
-    uids = field(picks, "location/micrograph_uid", path)
-    for uid, name in zip(uids, field(picks, "location/micrograph_path", path), strict=True):
-        row = numbers.get(int(uid), by_name.get(_name(name)))
-        if row is None or (int(uid) not in numbers and times[_name(name)] > 1):
-            raise InputError(f"{path}: {_text(name)} is not one micrograph of {exposures}")
+    for number, name in zip(
+        theirs, texts(field(picks, named, path), f"{path}: {named}"), strict=True
+    ):
+        row = by_number.get(number, by_name.get(_name(name)))
+        if row is None or (number not in by_number and times[_name(name)] > 1):
+            raise InputError(f"{path}: {name} is not one micrograph of {exposures}")
         rows.append(row)
     return rows
 
 
-def _name(path: bytes | str) -> str:
+def _name(path: str) -> str:
     """Return the name of a file without the 15 to 21 digits of its number and without its end."""
-    stem = PurePosixPath(_text(path)).stem
+    stem = PurePosixPath(path.removeprefix(">")).stem
     number, _, rest = stem.partition("_")
     return rest if number.isdigit() and 15 <= len(number) <= 21 and rest else stem
-
-
-def _text(value: bytes | str) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes | np.bytes_) else str(value)
