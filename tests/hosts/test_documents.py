@@ -68,8 +68,11 @@ def test_cryosparc(tmp_path, monkeypatch, model_file):
     np.save(tmp_path / "e.npy", np.array(rows, kinds))
     (tmp_path / "e.npy").rename(tmp_path / "J5" / "exposures.cs")
     kinds = [("uid", "<u8"), (f"{place}/micrograph_uid", "<u8")]
-    kinds += [(f"{place}/micrograph_path", "S200"), (f"{place}/center_x_frac", "<f4")]
-    np.save(tmp_path / "p.npy", np.array([(1, 1, "J5_denoised/x.mrc", 0.5)], kinds))
+    kinds += [
+        (f"{place}/micrograph_path", "S200"),
+        *((f"{place}/center_{axis}_frac", "<f4") for axis in "xy"),
+    ]
+    np.save(tmp_path / "p.npy", np.array([(1, 1, "J5_denoised/x.mrc", 0.5, 0.5)], kinds))
     (tmp_path / "p.npy").rename(tmp_path / "picked_particles.cs")
     server, *local = _commands("cryosparc.md")
     for words in local:

@@ -479,6 +479,13 @@ def test_picks_outside_of_the_micrograph_are_refused(coarse, name, capsys):
     assert not Path("new").exists()
 
 
+@pytest.mark.parametrize("name", ["a.cbox", "a.box"])
+def test_boxes_may_reach_over_the_border(coarse, name):
+    labels = "data_\nloop_\n_CoordinateX\n_CoordinateY\n_Width\n_Height\n"
+    _text(name, (labels if name == "a.cbox" else "") + "-9 11 20 18\n")
+    assert _raw(name, "--denoised", "denoised") == 0
+
+
 def test_a_scale_that_the_sizes_contradict_is_refused(coarse, capsys):
     _text("p.star", PARTICLES + "denoised/a.mrc 1 10 5 1@x.mrcs\n")
     assert _raw("p.star", "--scale", "2") == 1

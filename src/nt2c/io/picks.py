@@ -25,7 +25,8 @@ _JOB = re.compile(r"^[^/]+/job\d{3,}/")
 _NAME, X, Y = "rlnMicrographName", "rlnCoordinateX", "rlnCoordinateY"
 _PIXEL_SIZES = ("rlnMicrographPixelSize", "rlnImagePixelSize")
 _OLD_PIXEL_SIZE = ("rlnDetectorPixelSize", "rlnMagnification")
-_MARGIN = 0.02  # of the side: boxes at the border may have their centres outside
+_NONE = "<NA>"  # of crYOLO
+_MARGIN = 0.02  # of the side: a pick at the border may be rounded over it
 _ONE_SAMPLING = 0.01
 
 
@@ -146,6 +147,7 @@ def _star(path: Path, targets: Targets, output: Path) -> RawPicks:
         target = targets.find(_relion_name(path))
         return RawPicks(len(table.rows), (_coordinates(table, target, output),))
     found = [targets.find(name) for name in table.column(_NAME)]
+    _check_table(table, found)
     table = _with_group_sizes(table, found)
     sizes = _divided_sizes(table, [target.scale for target in found])
     names = {_NAME: [target.name for target in found]}
@@ -208,6 +210,7 @@ def _relion_name(path: Path) -> str:
 
 def _coordinates(table: StarTable, target: Target, output: Path) -> PicksFile:
     targets = [target] * len(table.rows)
+    _check_table(table, targets)
     return PicksFile(output, table.file.path, star_bytes(table.replaced(_scaled(table, targets))))
 
 
@@ -250,8 +253,6 @@ def _scaled(
 ) -> dict[str, list[str]]:
     """Return the columns of positions and lengths along x and y at the scale of the targets."""
     path = table.file.path
-    columns = [[_number(text, path) for text in table.column(label)] for label in (x[0], y[0])]
-    check_within(path, _scaled_places(*columns, targets))
     scaled = {}
     for labels, axis in ((x, "scale_x"), (y, "scale_y")):
         for label in set(labels) & set(table.labels):
@@ -262,17 +263,32 @@ def _scaled(
     return scaled
 
 
-def _scaled_places(
-    x: Iterable[float], y: Iterable[float], targets: Iterable[Target]
-) -> list[tuple[float, float, Target]]:
-    return [
-        (along_x * target.scale_x, along_y * target.scale_y, target)
-        for along_x, along_y, target in zip(x, y, targets, strict=True)
-    ]
+def _check_table(
+    table: StarTable,
+    targets: Sequence[Target],
+    corner: tuple[str, str] = (X, Y),
+    box: tuple[str, str] | None = None,
+) -> None:
+    """Check the centres in a table, or those of boxes of which it has corners and sides."""
+    path = table.file.path
+    axes = []
+    for axis in (0, 1):
+        starts = [_number(text, path) for text in table.column(corner[axis])]
+        sides = (
+            table.column(box[axis]) if box and box[axis] in table.labels else [_NONE] * len(starts)
+        )
+        axes.append(
+            [
+                start + (0.0 if side == _NONE else _number(side, path) / 2)
+                for start, side in zip(starts, sides, strict=True)
+            ]
+        )
+    places = zip(*axes, targets, strict=True)
+    check_within(path, [(x * to.scale_x, y * to.scale_y, to) for x, y, to in places])
 
 
 def _times(text: str, scale: float, digits: int, path: Path) -> str:
-    unchanged = scale == 1 or text == "<NA>"
+    unchanged = scale == 1 or text == _NONE
     return text if unchanged else f"{_number(text, path) * scale:.{digits}f}"
 
 
@@ -283,6 +299,7 @@ def _cbox(path: Path, targets: Targets, output: Path) -> RawPicks:
     found = [targets.find(path.stem)] * len(table.rows)
     along_x = ("CoordinateX", "Width", "EstWidth")
     along_y = ("CoordinateY", "Height", "EstHeight")
+    _check_table(table, found, ("CoordinateX", "CoordinateY"), ("Width", "Height"))
     text = table.replaced(_scaled(table, found, along_x, along_y, digits=3))
     output = _named(output, targets.find(path.stem))
     return RawPicks(len(found), (PicksFile(output, path, star_bytes(text)),))
