@@ -105,7 +105,7 @@ def denoise_exposures(
         As for `denoise_files`.
     """
     inputs = exposure_inputs(exposures, project_dir, dataset_dir)
-    settings = settings.model_copy(update={"tiff_top_first": True})  # as CryoSPARC reads TIFF
+    settings = settings.replace(tiff_top_first=True)  # as CryoSPARC reads TIFF
     summary = denoise_files(inputs, folder, model, settings, device=device, on_result=on_result)
     by_output = {result.output: result for result in summary.results}
     results = [by_output.get(folder / item.output_name, _left_out(item)) for item in inputs]
