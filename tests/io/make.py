@@ -7,12 +7,13 @@ import mrcfile
 import numpy as np
 import pytest
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
+DATA = Path(__file__).parents[1] / "data"
+WHOLE = Path(__file__).parents[3] / "shared" / "data"
 
 
 def real(name: str) -> Path:
-    """Return a real file, or skip the test."""
-    path = DATA / name
+    """Return a whole real file, which lies beside the repository, or skip the test."""
+    path = WHOLE / name
     if not path.exists():
         pytest.skip(f"real data are not there: ../shared/data/{name}")
     return path

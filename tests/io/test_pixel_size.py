@@ -5,7 +5,7 @@ import pytest
 from nt2c.core.errors import InputError, SettingsError
 from nt2c.io.micrographs import open_micrograph
 from nt2c.io.pixel_size import MoviePixelSize, choose_pixel_size
-from tests.io.make import image, patch, real, write_mrc
+from tests.io.make import DATA, image, patch, write_mrc
 
 PATH = Path("a.mrc")
 
@@ -74,7 +74,7 @@ def test_pixels_that_are_not_square_are_no_pixel_size(tmp_path):
 
 
 def test_a_real_header_is_wrong():
-    path = real("magellon_apoferritin_ds8/24dec03a_00034gr_00005sq_v01_00003hl_00018ex_ds8.mrc")
+    path = DATA / "magellon_wrong_pixel_size.mrc"
     with open_micrograph(path, 6.32) as micrograph:
         assert micrograph.pixel_size_a == 6.32
         assert micrograph.warnings == (

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from nt2c.core.errors import InputError
 from nt2c.io.micrographs import open_micrograph
 from nt2c.io.mrc_header import HEADER_BYTES
-from tests.io.make import image, patch, real, write_mrc
+from tests.io.make import DATA, image, patch, real, write_mrc
 
 DTYPES = [np.int8, np.int16, np.float32, np.uint16, np.float16]
 
@@ -250,6 +250,30 @@ def _valid() -> bytes:
 _VALID = _valid()
 
 
+FLAVOURS = [
+    ("empiar10146_micrograph.mrc", 1.5, []),
+    ("empiar10076_particles.mrcs", None, []),
+    ("leginon_stamp_4441.mrc", 1.0, ["exactly 1 A"]),
+    ("leginon_stamp_swapped.mrc", 1.0, ["byte order was inferred", "exactly 1 A"]),
+    ("leginon_no_map.mrc", None, ["byte order was inferred", "lacks 'MAP'"]),
+    ("ucsf1142_motioncor2.mrc", 1.0, ["exactly 1 A"]),
+    ("micassess_k2.mrc", 8.0, []),
+    ("float16.mrc", 1.1, []),
+]
+
+
+@pytest.mark.parametrize(("name", "pixel_size_a", "warnings_"), FLAVOURS)
+def test_flavours_of_real_programs(name, pixel_size_a, warnings_):
+    path = DATA / name
+    with open_micrograph(path, None if pixel_size_a else 2.0) as micrograph:
+        assert micrograph.pixel_size_a == pytest.approx(pixel_size_a or 2.0, rel=1e-3)
+        last = micrograph.read(micrograph.sections - 1)
+        assert len(micrograph.warnings) == len(warnings_)
+        for words, warning in zip(warnings_, micrograph.warnings, strict=True):
+            assert words in warning
+    np.testing.assert_array_equal(last, _by_mrcfile(path).reshape(-1, *last.shape)[-1])
+
+
 @pytest.mark.parametrize(
     ("name", "shape", "sections"),
     [
@@ -264,11 +288,15 @@ _VALID = _valid()
 )
 def test_real_files_agree_with_mrcfile(name, shape, sections):
     path = real(name)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with mrcfile.open(path, permissive=True) as mrc:
-            expected = mrc.data.copy()
+    expected = _by_mrcfile(path)
     with open_micrograph(path, pixel_size_a=2.0) as micrograph:
         assert (micrograph.shape, micrograph.sections) == (shape, sections)
         last = expected if sections == 1 else expected[-1]
-        np.testing.assert_array_equal(micrograph.read(sections - 1), last.astype(np.float32))
+        np.testing.assert_array_equal(micrograph.read(sections - 1), last)
+
+
+def _by_mrcfile(path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with mrcfile.open(path, permissive=True) as mrc:
+            return mrc.data.astype(np.float32)

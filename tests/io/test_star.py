@@ -14,7 +14,7 @@ from nt2c.io.star import (
     write_coordinates_star,
     write_micrographs_star,
 )
-from tests.io.make import real
+from tests.io.make import DATA
 
 # The heads of a corrected_micrographs.star of RELION 5 (beta-galactosidase tutorial).
 RELION_5 = """
@@ -236,7 +236,7 @@ def test_bad_coordinates_are_named(tmp_path, text, words):
 
 
 def test_real_coordinates():
-    centres = read_coordinates_star(real("empiar10146/coords/May08_03.05.02.star"))
+    centres = read_coordinates_star(DATA / "empiar10146_coordinates.star")
     np.testing.assert_array_equal(centres[:2], [[32.3, 406.0], [36.9, 133.2]])
     assert centres.max(axis=0)[0] < 1200
     assert centres.max(axis=0)[1] < 1240

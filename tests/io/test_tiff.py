@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from nt2c.core.errors import InputError
 from nt2c.io.micrographs import create_output, open_micrograph
 from tests.io.eer import write_eer
-from tests.io.make import image, real
+from tests.io.make import DATA, image, real
 
 
 @pytest.mark.parametrize(
@@ -158,6 +158,12 @@ def test_pages_of_different_size_are_refused(tmp_path):
         micrograph.read(0)
         with pytest.raises(InputError, match="page 2 has another size"):
             micrograph.read(1)
+
+
+def test_a_part_of_a_real_file():
+    path = DATA / "lowdose_tem.tif"
+    with open_micrograph(path, 2.0) as micrograph:
+        np.testing.assert_array_equal(micrograph.read(), tifffile.imread(path)[::-1])
 
 
 @pytest.mark.parametrize(

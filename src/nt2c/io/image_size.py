@@ -39,5 +39,5 @@ def check_claim(
     if file_bytes is not None and image_bytes > max(_HARMLESS_BYTES, _MAX_RATIO * file_bytes):
         raise InputError(
             f"{path}: claims to unpack {file_bytes} bytes to {image_bytes}, which no image does; "
-            "the file is damaged or not a micrograph; copy or make it again"
+            "the file is damaged; copy or make it again"
         )
