@@ -2,13 +2,17 @@
 
 import re
 
+import mrcfile
 import numpy as np
 import pytest
 import torch
 
+import nt2c
 from nt2c.cli import demo
 from nt2c.cli.app import main
 from nt2c.core.random import stream
+from nt2c.evaluation.truth import correlation
+from nt2c.io.records import read_records
 from nt2c.models.denoiser import DenoiserModel
 from nt2c.models.unet import UNet, UNetSettings
 
@@ -98,3 +102,13 @@ def test_seed_changes_the_micrographs(monkeypatch):
     first, again, other = (demo.simulated(90.0, seed, 0)[0] for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert np.abs(first - other).mean() > 1
+
+
+def test_the_first_simulated_micrographs_show_particles(tmp_path):
+    """`nt2c simulate` with nothing given but less of everything; what the bundled model finds."""
+    options = ["--count", "1", "--seed", "2", "--shape", "512", "512"]
+    assert main(["simulate", "-o", str(tmp_path), *options]) == 0
+    for record in read_records(tmp_path / "metadata.jsonl"):
+        noisy, clean = (mrcfile.read(tmp_path / name) for name in record["files"][:2])
+        assert record["particles"] >= 4
+        assert correlation(nt2c.denoise(noisy, record["pixel_size_a"]), clean) > 0.4

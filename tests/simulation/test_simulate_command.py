@@ -153,7 +153,11 @@ def test_bad_structure_is_named(tmp_path, tiny, capsys):
         ({}, {}),
         ({"pixel_size_a": 1.0}, {"pixel_size_a": 1.0}),
         ({"shape": (200, 300)}, {"shape": (200, 300)}),
-        ({"dose_e_per_a2": 25.0}, {"imaging.dose_e_per_a2": (25.0, 25.0)}),
+        (
+            {"dose_e_per_a2": 25.0},
+            {"imaging.dose_e_per_a2": (25.0, 25.0), "imaging.snr": None},
+        ),
+        ({"dose_e_per_a2": 25.0, "snr": 0.02}, {"imaging.snr": 0.02}),
         ({"defocus_min": 1.0}, {"imaging.defocus_um": (1.0, DEFAULTS.imaging.defocus_um[1])}),
         ({"defocus_min": 4.0}, {"imaging.defocus_um": (4.0, 4.0)}),
         ({"defocus_max": 0.5}, {"imaging.defocus_um": (0.5, 0.5)}),

@@ -23,20 +23,29 @@ DEFAULTS = SimulationSettings(
     pixel_size_a=1.5,
     shape=(1024, 1024),
     specimen=SpecimenSettings(
-        species=3, views=60, diameter_a=(100.0, 260.0), coverage=(0.15, 0.4), empty=0.0
+        species=3,
+        species_per_field=1,
+        views=60,
+        diameter_a=(140.0, 260.0),
+        coverage=(0.25, 0.4),
+        empty=0.0,
     ),
     imaging=ImagingSettings(
-        defocus_um=(0.8, 2.5),
+        defocus_um=(1.5, 2.5),
         amplitude_contrast=(0.1, 0.1),
         b_factor_a2=(80.0, 150.0),
         dose_e_per_a2=(40.0, 40.0),
-        ice_thickness_a=(200.0, 500.0),
+        ice_thickness_a=(200.0, 350.0),
         ice_gain=(1.0, 1.0),
         contrast_gain=(1.0, 1.0),
+        snr=0.05,
         detectors=("K3",),
+        contamination=0.0,
+        carbon=0.0,
     ),
 )
-"""A present-day data set; training draws from wider ranges."""
+"""Good micrographs of today, each with one kind of particle, strong enough to be seen; training
+draws from wider ranges."""
 
 _LOG = "metadata.jsonl"
 _LEAST_SIDE_PX = 64
@@ -71,7 +80,8 @@ def simulate(
     dose: Annotated[
         float | None,
         typer.Option(
-            help="Electrons per square angstrom.",
+            help="Electrons per square angstrom; without --snr the contrast is then what the "
+            "physics gives.",
             show_default=str(DEFAULTS.imaging.dose_e_per_a2[0]),
         ),
     ] = None,
@@ -93,7 +103,7 @@ def simulate(
         float | None,
         typer.Option(
             help="Variance of signal over variance of noise inside particles.",
-            show_default="what the physics gives",
+            show_default=str(DEFAULTS.imaging.snr),
         ),
     ] = None,
     coverage: Annotated[
@@ -156,7 +166,10 @@ def resolve(base: SimulationSettings, options: Record) -> SimulationSettings:
     values = base.model_dump()
     specimen, imaging = values["specimen"], values["imaging"]
     imaging["defocus_um"] = _defocus_range(imaging["defocus_um"], given)
-    imaging["snr"] = given.get("snr", imaging["snr"])
+    if "snr" in given:
+        imaging["snr"] = given["snr"]
+    elif "dose_e_per_a2" in given:  # it would change nothing: the contrast would follow the noise
+        imaging["snr"] = None
     if "dose_e_per_a2" in given:
         if not 0 < given["dose_e_per_a2"] < 1e4:
             raise SettingsError(f"--dose {given['dose_e_per_a2']} must be above 0; usual are 20-70")
