@@ -73,10 +73,10 @@ def test_truth_figures_reach_the_table_and_the_json(write, images, tmp_path, cap
 
 
 def test_a_crossing_at_nyquist_is_not_one_that_never_was(write, images, tmp_path, rng, capsys):
-    out, truth = tmp_path / "out.json", write("truth", "clean")
+    out, truth = tmp_path / "out.json", write("truth", "noise")
 
     def score(name, change):
-        arguments = [write(name, "clean", "", change), "--truth", truth, "--json", str(out)]
+        arguments = [write(name, "noise", "", change), "--truth", truth, "--json", str(out)]
         assert main(["evaluate", *arguments]) == 0
         return json.loads(out.read_text())["truth"]
 
@@ -86,7 +86,8 @@ def test_a_crossing_at_nyquist_is_not_one_that_never_was(write, images, tmp_path
     assert "6" in capsys.readouterr().out.splitlines()[-2].split()
     useless = score("useless", lambda image: rng.standard_normal(image.shape))
     assert [row["frc05_a"] for row in useless["fields"].values()] == [None, None]
-    assert "frc05_a" not in useless["mean"]
+    assert useless["mean"]["frc05_a"] is None
+    assert "none" in capsys.readouterr().out.splitlines()[-2].split()
 
 
 def test_files_of_one_name_in_two_folders_are_scored_apart(write, tmp_path, capsys):

@@ -67,6 +67,9 @@ def test_identical_images_score_perfectly(scene):
     assert score.correlation == pytest.approx(1)
     assert score.ssim == pytest.approx(1)
     assert score.psnr_db > 200
+    assert 2 * 1.5 < score.frc0143_a < score.frc05_a < 4.5  # where the truth ends
+    white = np.random.default_rng(1).standard_normal(clean.shape)
+    score = truth.truth_score(white, white, 1.5)
     assert score.frc05_a == score.frc0143_a == pytest.approx(2 * 1.5)
 
 
@@ -128,6 +131,16 @@ def test_leakage_beyond_the_band_of_an_image_does_not_correlate(rng):
     curve = truth.frc(image, clean, 2.0)
     assert curve.resolution_a(0.5) == pytest.approx(1 / cut, rel=2.5 / 50)
     assert not curve.correlation[curve.frequency > 1.5 * cut].any()
+
+
+def test_leakage_of_what_both_hold_is_no_resolution(rng):
+    """Noise hides the signal long before the band ends; beyond, both leak alike what they share."""
+    clean = smooth(rng, (300, 300), 4)[:200, :200]
+    hidden = smooth(rng, (300, 300), 3)[:200, :200] - smooth(rng, (300, 300), 12)[:200, :200]
+    curve = truth.frc(clean + hidden, clean, 2.0)
+    assert curve.resolution_a(0.5) > 20
+    assert curve.resolution_a(0.143) > 10
+    assert not curve.correlation[curve.frequency > 0.1].any()
 
 
 def test_resolution_is_interpolated_on_the_falling_side():

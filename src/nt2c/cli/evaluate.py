@@ -239,12 +239,14 @@ def _noise_only(run: _Run, files: list[Path], place: Path, diameter_a: float | N
 
 
 def _means(fields: dict[str, Record]) -> Record:
+    """Means over fields; None of a figure that a field lacks: without it they would flatter."""
     rows = list(fields.values())
-    return {
-        key: sum(row[key] for row in rows) / len(rows)
-        for key in (rows[0] if rows else ())
-        if all(row[key] is not None for row in rows)
-    }
+    return {key: _mean([row[key] for row in rows]) for key in (rows[0] if rows else ())}
+
+
+def _mean(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if len(known) == len(values) else None
 
 
 def _show(results: Record) -> None:
@@ -262,7 +264,8 @@ def _show(results: Record) -> None:
             table.add_row(name, *(_number(row[c]) for c in used))
         last = result.get("mean") or {"fraction": result.get("fraction")}
         label = "all, pooled" if mode == "independent" else "mean"
-        table.add_row(label, *(_number(last.get(c), "") for c in used), style="bold")
+        cells = (_number(last[c]) if c in last else "" for c in used)
+        table.add_row(label, *cells, style="bold")
         console.print(table, "")
         if result.get("bands"):
             bands = Table("band", "share of signal", "fraction", box=None, pad_edge=False)
@@ -275,8 +278,8 @@ def _show(results: Record) -> None:
             console.print(bands, "")
 
 
-def _number(value: float | None, missing: str = "none") -> str:
-    return missing if value is None else f"{value:.4g}"
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:.4g}"
 
 
 _TITLES = {

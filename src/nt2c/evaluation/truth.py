@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nt2c.core.errors import InputError
 from nt2c.evaluation.checks import same_shape
@@ -11,7 +12,8 @@ from nt2c.evaluation.spectral import Float64, Image, ring_sums, rings, tapered
 SSIM_SIGMA_PX = 1.5
 SSIM_RADIUS_PX = 5
 SMOOTHED_RINGS = 5
-_LEAST_POWER = 1e-4
+_SLOW_A = 300.0
+_BEYOND_BAND = 1e-5
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class FrcCurve:
     frequency : array, shape (rings,)
         Ring centres in 1/angstrom, without the zero frequency, up to Nyquist.
     correlation : array, shape (rings,)
-        Correlation per ring in [-1, 1]; 0 where a ring of either holds none of its power.
+        Correlation per ring in [-1, 1]; 0 beyond the band of either image.
     """
 
     frequency: Float64
@@ -236,9 +238,10 @@ def frc(image: Image, truth: Image, pixel_size_a: float) -> FrcCurve:
     Returns
     -------
     FrcCurve
-        Rings are one Fourier pixel of the longer side wide. The correlation counts as 0 where one
-        image has less than 1e-4 of the other's power, each in terms of its own whole power: what
-        lies beyond the band of a denoised image is rounding and leakage, which may correlate.
+        Rings are one Fourier pixel of the longer side wide. The correlation counts as 0 beyond the
+        band of either image. The band ends where finer rings hold less than 1e-5 of the power, that
+        of periods over 300 A aside: what is left there is rounding, and leakage of the coarse rings
+        through the taper, which correlates.
 
     Raises
     ------
@@ -258,10 +261,16 @@ def frc(image: Image, truth: Image, pixel_size_a: float) -> FrcCurve:
 
     cross = summed((a * b.conj()).real)
     power_a, power_b = summed(np.abs(a) ** 2), summed(np.abs(b) ** 2)
-    share_a, share_b = (p / max(float(p[1:].sum()), 1e-300) for p in (power_a, power_b))
-    held = (share_a > _LEAST_POWER * share_b) & (share_b > _LEAST_POWER * share_a)
+    held = _band(power_a, frequency) & _band(power_b, frequency)
     curve = np.divide(cross, np.sqrt(power_a * power_b), out=np.zeros_like(cross), where=held)
     return FrcCurve(frequency[1:], curve[1:])
+
+
+def _band(power: Float64, frequency: Float64) -> NDArray[np.bool_]:
+    """Mark the rings that, with all finer ones, hold more than a trace of the power."""
+    power = np.where(frequency < 1 / _SLOW_A, 0.0, power)
+    finer = np.cumsum(power[::-1])[::-1]
+    return np.asarray(finer > _BEYOND_BAND * finer[0])
 
 
 def _centred(image: Image) -> Float64:
