@@ -124,6 +124,7 @@ def test_options_reach_the_result(tmp_path, raw, nt2c):
         "keep_background": True,
         "float16": True,
         "sum_frames": False,
+        "tiff_top_first": False,
     }
 
 
