@@ -47,7 +47,7 @@ def pixels(path) -> np.ndarray:
         return mrc.data.copy()
 
 
-def files(folder) -> list[str]:
+def files(folder, but=()) -> list[str]:
     """Return the names of all files in a folder and below, hidden ones too, but the summaries."""
-    found = (p for p in folder.rglob("*") if p.is_file())
+    found = (p for p in folder.rglob("*") if p.is_file() and p.name not in but)
     return sorted(str(p.relative_to(folder)) for p in found if not p.name.startswith("summary."))

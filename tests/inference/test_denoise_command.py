@@ -1,18 +1,22 @@
 """`nt2c denoise`: what it says, what it writes, how it exits."""
 
+import errno
 import json
 import os
 import pty
 import subprocess
 import sys
+from pathlib import Path
 
 import mrcfile
 import numpy as np
 import pytest
 
 from nt2c.cli import app
+from nt2c.cli.progress import PlainConsole
 from nt2c.core.advice import EXTRACT_FROM_RAW
 from nt2c.inference.denoiser import denoise, load_model
+from nt2c.inference.summary import read_summary
 from tests.inference.make import files, micrograph, noise, pixels
 
 
@@ -156,25 +160,104 @@ def test_other_results_of_the_folder_stay_in_the_summary(tmp_path, raw, nt2c):
     assert [result["input"] for result in summary["results"]] == [str(raw / "b.mrc")]
 
 
-def test_bar_on_a_terminal(tmp_path, raw, model_file):
-    """On a terminal a bar takes the place of the lines per file."""
-    ours, theirs = pty.openpty()
-    code = "from nt2c.cli.app import main; raise SystemExit(main())"
-    options = ["-o", tmp_path / "out", "--model", model_file, "--device", "cpu"]
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, "denoise", raw, *options],
-        stdout=theirs,
-        env={**os.environ, "TERM": "xterm", "COLUMNS": "200", "OMP_NUM_THREADS": "1"},
+def test_what_was_done_before_takes_one_line(raw, nt2c):
+    nt2c(raw)
+    micrograph(raw / "c.mrc", 2)
+    lines = nt2c(raw)[1].splitlines()
+    assert lines[3] == "[2/3] 2 micrographs skipped (done before)"
+    assert f"[3/3] {raw / 'c.mrc'}: done in" in "\n".join(lines)
+    assert "[3/3] 3 micrographs skipped (done before)" in nt2c(raw)[1].splitlines()
+
+
+STRANGE = [
+    os.fsdecode(b"caf\xe9.mrc"),  # Latin-1
+    "\x1b[2Jgone\x07.mrc",
+    "[red]b.mrc",  # markup to rich
+    "\u202egpj.mrc",  # right to left
+]
+
+
+@pytest.fixture(params=[True, False], ids=["terminal", "file"])
+def start(request, tmp_path, raw, model_file):
+    """Return a function that runs the command in a process of its own; gives what it showed."""
+
+    def run(*options, env=None):
+        words = ["-o", tmp_path / "out", "--model", model_file, "--device", "cpu", *options]
+        ours, theirs = pty.openpty() if request.param else os.pipe()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "nt2c", "denoise", raw, *words],
+            stdout=theirs,
+            stderr=theirs,
+            env={**os.environ, "TERM": "xterm", "COLUMNS": "300", "OMP_NUM_THREADS": "1"}
+            | (env or {}),
+        )
+        os.close(theirs)
+        shown = b""
+        while True:
+            try:
+                part = os.read(ours, 4096)
+            except OSError:  # the other end is closed
+                break
+            if not part:
+                break
+            shown += part
+        os.close(ours)
+        return process.wait(), shown
+
+    run.terminal = request.param
+    return run
+
+
+@pytest.mark.parametrize("live", [[], ["--live", "--poll", "0.1", "--idle-exit", "0.2"]])
+def test_strange_names_are_denoised_and_shown_not_obeyed(tmp_path, raw, start, live):
+    for seed, name in enumerate(STRANGE):
+        micrograph(raw / name, seed)
+        (raw / f"bad_{name}").write_bytes(b"")
+    code, shown = start(*live, env={"PYTHONIOENCODING": "utf-8:strict"})
+    assert (code, b"Traceback" in shown) == (1, False)
+    assert files(tmp_path / "out", but=("live.html", "status.json")) == sorted(
+        ["a.mrc", "b.mrc", *STRANGE]
     )
-    os.close(theirs)
-    shown = b""
-    while True:
-        try:
-            shown += os.read(ours, 4096)
-        except OSError:  # the other end is closed
-            break
-    os.close(ours)
-    assert process.wait() == 0
-    assert b"2/2" in shown
-    assert b"[2/2]" not in shown
+    text = shown.decode()
+    for told in (r"bad_caf\udce9.mrc", r"bad_\x1b[2Jgone\x07.mrc", r"bad_\u202egpj.mrc"):
+        assert f"{told}: an empty file" in text
+    assert "bad_[red]b.mrc: an empty file" in text
+    for raw_bytes in (b"\xe9", b"\x1b[2J", b"\x07", "\u202e".encode()):
+        assert raw_bytes not in shown
+    results, _ = read_summary(tmp_path / "out" / "summary.json")
+    assert {r.input.name for r in results if r.status == "done"} == {"a.mrc", "b.mrc", *STRANGE}
+    if live:
+        assert "bad_[red]b.mrc" in (tmp_path / "out" / "live.html").read_text()
+
+
+def test_bar_on_a_terminal(start):
+    """On a terminal a bar takes the place of the lines per file."""
+    code, shown = start()
+    assert code == 0
+    assert (b"2/2" in shown, b"[2/2]" in shown) == (True, not start.terminal)
     assert EXTRACT_FROM_RAW.encode() in shown
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("command", ["models", "--version"])
+def test_output_that_gets_lost_is_one_line_and_exit_code_1(command):
+    with Path("/dev/full").open("w") as full:
+        process = subprocess.run(
+            [sys.executable, "-m", "nt2c", command],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert process.returncode == 1
+    (line,) = process.stderr.decode().splitlines()
+    assert line.startswith("nt2c: ")
+    assert line.endswith(os.strerror(errno.ENOSPC))
+
+
+def test_a_log_that_the_disk_does_not_take_does_not_stop_the_work(tmp_path, raw, nt2c, monkeypatch):
+    def full(self, *objects, **options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(PlainConsole, "print", full)
+    assert nt2c(raw)[0] == 0
+    assert files(tmp_path / "out") == ["a.mrc", "b.mrc"]

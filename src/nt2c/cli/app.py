@@ -6,6 +6,7 @@ Exit codes: 0 all done; 1 some inputs failed; 2 wrong usage or settings; 130 or 
 import errno
 import functools
 import importlib
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from nt2c import __version__
+from nt2c.cli.terminal import say, warn
 from nt2c.core.errors import Nt2cError, SettingsError
 
 COMMANDS = {
@@ -58,11 +60,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # be said before torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     words = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # no name is too strange to be said
+    code = 0
     try:
         build_app(words)(args=words, prog_name="nt2c")
     except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
-    return 0
+        code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        warn(f"nt2c: cannot go on: {error.strerror}")
+        code = 1
+    return _flushed(code)
+
+
+def _flushed(code: int) -> int:
+    """Return the exit code; 1 where what was said got lost, on a full disk or in a closed pipe."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        if error.errno != errno.EPIPE:
+            warn(f"nt2c: the output is not complete: {error.strerror}")
+        # Or Python tries again when it ends, and says so at length.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return code or 1
+    return code
 
 
 def build_app(words: Sequence[str]) -> typer.Typer:
@@ -109,16 +133,16 @@ def _with_exit_codes(function: Callable[..., Any]) -> Callable[..., None]:
         try:
             code = function(*args, **kwargs)
         except Nt2cError as error:
-            _complain(str(error))
+            warn(f"nt2c: {error}")
             code = 2 if isinstance(error, SettingsError) else 1
         except OSError as error:
             if error.errno == errno.EPIPE or error.filename is None:
                 raise
-            _complain(f"{error.filename}: {error.strerror}")
+            warn(f"nt2c: {error.filename}: {error.strerror}")
             code = 1
         except KeyboardInterrupt:
             goes_on = "; the same command goes on from there"
-            _complain("interrupted" + (goes_on if function.__name__ in _RESUMED else ""))
+            warn("nt2c: interrupted" + (goes_on if function.__name__ in _RESUMED else ""))
             code = 130
         if code:
             raise typer.Exit(code)
@@ -126,13 +150,9 @@ def _with_exit_codes(function: Callable[..., Any]) -> Callable[..., None]:
     return command
 
 
-def _complain(message: str) -> None:
-    typer.secho(f"nt2c: {message}", err=True, fg="red")
-
-
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"nt2c {__version__}")
+        say(f"nt2c {__version__}")
         raise typer.Exit
 
 

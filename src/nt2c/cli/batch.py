@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
+from nt2c.cli.terminal import say, warn
 from nt2c.core.advice import EXTRACT_FROM_RAW
+from nt2c.core.words import plural
 
 if TYPE_CHECKING:
     from nt2c.inference.summary import FileResult, Summary
@@ -17,17 +17,32 @@ if TYPE_CHECKING:
 @contextmanager
 def show_progress(total: int | None) -> Iterator[Callable[["FileResult"], None]]:
     """Yield a function that shows a result: a bar on a terminal, a line per file elsewhere."""
-    from rich.console import Console
+    from nt2c.cli.progress import PlainConsole, progress_bar
 
-    from nt2c.cli.progress import progress_bar
-
-    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console = PlainConsole()
     counts: Counter[str] = Counter()
     warned: Counter[str] = Counter()
+    before = 0  # skipped since the last line
     with progress_bar(console, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=total)
 
+        def line(text: str) -> None:
+            if not console.is_terminal:
+                of = "" if total is None else f"/{total}"
+                console.print(f"[{counts.total()}{of}] {text}")
+
+        def tell_skipped() -> None:
+            nonlocal before
+            if before:
+                line(f"{plural(before, 'micrograph')} skipped (done before)")
+            before = 0
+
         def show(result: "FileResult") -> None:
+            nonlocal before
+            if result.status == "skipped":
+                before += 1
+            else:
+                tell_skipped()
             if result.precision and not counts["done"]:
                 console.print(f"precision  {result.precision} is used")
             counts[result.status] += 1
@@ -36,35 +51,40 @@ def show_progress(total: int | None) -> Iterator[Callable[["FileResult"], None]]
                     console.print(f"warning: {result.input}: {warning}")
                 warned[warning] += 1
             bar.update(task, advance=1, description=result.input.name)
-            if not console.is_terminal:
+            if result.status != "skipped":
                 took = f" in {result.seconds:.1f} s" if result.status == "done" else ""
-                of = "" if total is None else f"/{total}"
-                console.print(f"[{counts.total()}{of}] {result.input}: {result.status}{took}")
+                line(f"{result.input}: {result.status}{took}")
 
-        yield show
-    for warning, count in warned.items():
-        if count > 1:
-            files = "file" if count == 2 else "files"
-            console.print(f"warning: {count - 1} more {files}: {warning}")
+        def try_to_show(result: "FileResult") -> None:
+            with suppress(OSError):  # a full disk under a log is no reason to stop
+                show(result)
+
+        yield try_to_show
+        with suppress(OSError):
+            tell_skipped()
+            for warning, count in warned.items():
+                if count > 1:
+                    files = "file" if count == 2 else "files"
+                    console.print(f"warning: {count - 1} more {files}: {warning}")
 
 
 def report(summary: "Summary", output: Path) -> None:
     """Say what became of a batch."""
     done, failed = summary.with_status("done"), summary.with_status("failed")
     skipped = len(summary.with_status("skipped"))
-    typer.echo(
+    say(
         f"{len(done)} done, {skipped} skipped (done before), {len(failed)} failed "
         f"in {summary.seconds:.1f} s" + (f"; {_seconds_each(done)}" if done else "")
     )
     if left := summary.with_status("left"):
-        typer.echo(f"stopped; {len(left)} are left, run it again to do the rest")
+        say(f"stopped; {len(left)} are left, run it again to do the rest")
     for result in failed:
-        typer.secho(f"failed: {result.message}", err=True, fg="red")
+        warn(f"failed: {result.message}")
     if summary.note:
-        typer.secho(summary.note, err=True, fg="red")
+        warn(summary.note)
     if done or skipped:
-        typer.echo(f"results are in {output}")
-        typer.echo(EXTRACT_FROM_RAW)
+        say(f"results are in {output}")
+        say(EXTRACT_FROM_RAW)
 
 
 def _seconds_each(done: list["FileResult"]) -> str:

@@ -7,6 +7,7 @@ import typer
 
 from nt2c.cli.batch import report, show_progress
 from nt2c.cli.live import denoise_live
+from nt2c.cli.terminal import say
 from nt2c.core.errors import SettingsError
 from nt2c.inference.settings import DenoiseSettings
 from nt2c.io.pixel_size import check_pixel_size
@@ -132,11 +133,11 @@ def denoise(
     stars = [Path(given) for given in inputs if given.lower().endswith(".star")]
     set_threads(threads)
     for name in split_device(device):
-        typer.echo(f"device     {describe_device(choose_device(name))}")
+        say(f"device     {describe_device(choose_device(name))}")
     loaded = load_model(model)
     name = loaded.metadata.get("name", "unnamed")
-    typer.echo(f"model      {model}" + (f" ({name})" if name != model else ""))
-    typer.echo(f"precision  {_announced(precision)}")
+    say(f"model      {model}" + (f" ({name})" if name != model else ""))
+    say(f"precision  {_announced(precision)}")
     options = RunOptions(settings=settings, overwrite=overwrite, max_memory_gb=max_memory)
     stop = Stop()
     known = not (live or retry_failed)

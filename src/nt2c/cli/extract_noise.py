@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nt2c.cli.terminal import say, warn
 from nt2c.core.words import plural
 from nt2c.io.pixel_size import check_pixel_size
 
@@ -104,11 +105,9 @@ def _settings(window: float | None, count: int | None) -> "ExtractionSettings":
 @contextmanager
 def _progress(total: int) -> Iterator[Callable[["FileOutcome"], None]]:
     """Yield a function that shows the outcome of a file: a bar on a terminal, else a line each."""
-    from rich.console import Console
+    from nt2c.cli.progress import PlainConsole, progress_bar
 
-    from nt2c.cli.progress import progress_bar
-
-    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console = PlainConsole()
     done = 0
     with progress_bar(console, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=total)
@@ -128,13 +127,13 @@ def _progress(total: int) -> Iterator[Callable[["FileOutcome"], None]]:
 
 def _report(summary: dict[str, Any], output: Path) -> None:
     side_a = summary["size_px"] * summary["pixel_size_a"]
-    typer.echo(
+    say(
         f"{plural(summary['windows'], 'window')} of {side_a:.0f} A ({summary['size_px']} px of "
         f"{summary['pixel_size_a']:g} A) from {plural(summary['micrographs'], 'micrograph')}"
     )
     for warning in summary["warnings"]:
-        typer.echo(f"warning: {warning}")
+        say(f"warning: {warning}")
     for one in summary["skipped"]:
         name = "" if str(one["path"]) in one["reason"] else f"{one['path']}: "
-        typer.secho(f"failed: {name}{one['reason']}", err=True, fg="red")
-    typer.echo(f"results are in {output}; look at its overlays: no frame should hold a particle")
+        warn(f"failed: {name}{one['reason']}")
+    say(f"results are in {output}; look at its overlays: no frame should hold a particle")

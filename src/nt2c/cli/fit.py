@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 import typer
 
 from nt2c.cli.devices import check_training_device
+from nt2c.cli.terminal import say, warn
 from nt2c.core.errors import SettingsError
 from nt2c.io.pixel_size import check_pixel_size
 
@@ -98,8 +99,8 @@ def fit(
         result = fit_model(job, watch)
     if not first:
         return 0
-    typer.echo(f"\nmodel: {result.model}")
-    typer.echo(f"use it: nt2c denoise {' '.join(inputs)} -o denoised --model {result.model}")
+    say(f"\nmodel: {result.model}")
+    say(f"use it: nt2c denoise {' '.join(inputs)} -o denoised --model {result.model}")
     return complain(result)
 
 
@@ -159,5 +160,5 @@ def plan(
 def complain(result: "FitResult") -> int:
     """Name the inputs that could not be used; return the exit code."""
     for message in result.failed:
-        typer.secho(f"nt2c: {message}", err=True, fg="red")
+        warn(f"nt2c: {message}")
     return 1 if result.failed else 0

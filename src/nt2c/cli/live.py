@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
+from nt2c.cli.terminal import say
 from nt2c.core.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ def denoise_live(
 
     for given in inputs:
         if not glob.has_magic(given) and not Path(given).exists():
-            typer.echo(f"{given}: not there yet; waiting for it")
+            say(f"{given}: not there yet; waiting for it")
     started = time.perf_counter()
     about = describe_run(model, options.settings, [device], stars=stars)
     path, page = summary_path(output), LivePage(output, poll_s)

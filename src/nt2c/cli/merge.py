@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from nt2c.cli.terminal import say, warn
+
 
 def merge(
     folder: Annotated[
@@ -21,13 +23,13 @@ def merge(
     merged = merge_summaries(folder)
     counts = {status: len(merged.with_status(status)) for status in ("failed", "left")}
     done = len(merged.results) - sum(counts.values())
-    typer.echo(f"{done} done, {counts['failed']} failed, {counts['left']} left")
+    say(f"{done} done, {counts['failed']} failed, {counts['left']} left")
     for result in merged.with_status("failed"):
-        typer.secho(f"failed: {result.message}", err=True, fg="red")
+        warn(f"failed: {result.message}")
     for result in merged.with_status("left"):
-        typer.secho(f"left: {result.input}", err=True, fg="red")
+        warn(f"left: {result.input}")
     for problem in merged.problems:
-        typer.secho(problem, err=True, fg="red")
+        warn(problem)
     if merged.star:
-        typer.echo(f"list of the results: {merged.star}")
+        say(f"list of the results: {merged.star}")
     return 1 if merged.problems or any(counts.values()) else 0

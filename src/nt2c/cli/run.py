@@ -19,6 +19,7 @@ from nt2c.cli.fit import (
     complain,
     plan,
 )
+from nt2c.cli.terminal import say, warn
 from nt2c.core.advice import EXTRACT_FROM_RAW
 from nt2c.core.errors import SettingsError
 from nt2c.core.words import plural
@@ -70,14 +71,14 @@ def run(
         summary = _denoise(job, result, watch)
         _evaluate(job, result, independent, watch)
         page = write_report(find_source(output)).path
-    typer.echo(f"\nmodel:    {result.model}")
-    typer.echo(f"denoised: {output / 'denoised'}")
-    typer.echo(f"open it:  {page}")
-    typer.echo(EXTRACT_FROM_RAW)
+    say(f"\nmodel:    {result.model}")
+    say(f"denoised: {output / 'denoised'}")
+    say(f"open it:  {page}")
+    say(EXTRACT_FROM_RAW)
     code = complain(result)
     for failed in summary.with_status("failed"):
         if failed.message not in result.failed:
-            typer.secho(f"nt2c: {failed.message}", err=True, fg="red")
+            warn(f"nt2c: {failed.message}")
             code = 1
     return code
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nt2c.cli.terminal import say
 from nt2c.core.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def sample_noise(
         raise SettingsError(f"--shape {shape[0]} {shape[1]}: sides must be at least 1")
     drawn_by, pixel_size_a = read_sampler(sampler)
     _write(output, _draws(drawn_by, shape, count, seed), shape, count, pixel_size_a)
-    typer.echo(f"noise: {output}")
+    say(f"noise: {output}")
 
 
 def _draws(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nt2c.cli.terminal import say
 from nt2c.core.errors import SettingsError
 from nt2c.core.words import plural
 from nt2c.io.pixel_size import check_pixel_size
@@ -225,7 +226,7 @@ def run(
             progress.advance(bar)
     _write_star(folder / "micrographs.star", records, settings)
     particles = sum(record["particles"] for record in records)
-    typer.echo(
+    say(
         f"{plural(count, 'micrograph')} with {plural(particles, 'particle')} in {folder}\n"
         f"denoise them: nt2c denoise {folder} -o denoised\n"
         f"and score:    nt2c evaluate denoised --truth {folder / 'clean'}"

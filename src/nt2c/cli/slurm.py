@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from nt2c.cli.terminal import warn
 from nt2c.core.errors import InputError, SettingsError
 from nt2c.core.words import plural
 
@@ -121,11 +122,10 @@ def _check_there(inputs: list[str], *, movies: bool) -> None:
             "up again when a task starts, files must be there"
         )
     if missing:
-        typer.secho(
+        warn(
             f"nt2c: {plural(len(missing), 'micrograph')} of {', '.join(stars)} not there, such as "
             f"{missing[0]}; the tasks will name them as failed if that stays so",
-            err=True,
-            fg="yellow",
+            "yellow",
         )
 
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from nt2c.cli.terminal import say, warn
 from nt2c.core.errors import InputError
 from nt2c.core.words import plural
 from nt2c.io.pixel_size import check_pixel_size
@@ -69,7 +70,7 @@ def sum_frames(
         seen = "" if drift is None else UNSEEN
         if drift and drift.certain:
             seen = f"shifted by {drift.distance_a:.1f} A between the first and the second half"
-        typer.echo(f"{item.path}: {plural(count, 'frame')}" + (f", {seen}" if seen else ""))
+        say(f"{item.path}: {plural(count, 'frame')}" + (f", {seen}" if seen else ""))
 
     movies, failed = find_inputs(inputs, movies=True), 0
     written: list[Path] = []
@@ -81,16 +82,16 @@ def sum_frames(
         try:
             work(item)
         except InputError as error:
-            typer.secho(f"nt2c: {error}", err=True, fg="red")
+            warn(f"nt2c: {error}")
             failed += 1
         except OSError as error:
             if error.errno in STOPPING:
                 raise
-            typer.secho(f"nt2c: {error.filename}: {error.strerror}", err=True, fg="red")
+            warn(f"nt2c: {error.filename}: {error.strerror}")
             failed += 1
     gone = [path for path in written if not path.is_file()]
     for path in gone:
-        typer.secho(f"nt2c: {path}: {REMOVED}", err=True, fg="red")
+        warn(f"nt2c: {path}: {REMOVED}")
     if failed < len(movies):
-        typer.echo(f"results are in {output}")
+        say(f"results are in {output}")
     return 1 if failed or gone else 0

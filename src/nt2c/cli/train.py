@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from nt2c.cli.devices import check_training_device
+from nt2c.cli.terminal import say
 from nt2c.core.errors import SettingsError
 
 
@@ -55,4 +56,4 @@ def train(
     if not first:
         return
     write_weights(output, *model.to_tensors())
-    typer.echo(f"model: {output}\nlog and pictures: {folder}")
+    say(f"model: {output}\nlog and pictures: {folder}")

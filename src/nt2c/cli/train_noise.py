@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nt2c.cli.devices import check_training_device
+from nt2c.cli.terminal import say, warn
 from nt2c.core.errors import InputError, SettingsError
 
 if TYPE_CHECKING:
@@ -90,10 +91,10 @@ def train_noise(
     )
     _print_table(judged)
     for warning in getattr(sampler, "metadata", {}).get("warnings", []):
-        typer.secho(f"warning: {warning}", fg="yellow")
+        warn(f"warning: {warning}", "yellow")
     aucs = {name: fidelity.classifier_auc for name, fidelity in judged.items()}
-    typer.echo(verdict({name: auc for name, auc in aucs.items() if auc}))
-    typer.echo(f"sampler: {output}\nfigures: {folder / 'fidelity.json'}")
+    say(verdict({name: auc for name, auc in aucs.items() if auc}))
+    say(f"sampler: {output}\nfigures: {folder / 'fidelity.json'}")
 
 
 def verdict(aucs: dict[str, "Measure"]) -> str:

@@ -4,10 +4,9 @@ import time
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
 from rich.progress import TaskID
 
-from nt2c.cli.progress import progress_bar
+from nt2c.cli.progress import PlainConsole, progress_bar
 
 _LINE_EVERY_S = 60.0
 _SMOOTHING = 0.98
@@ -24,7 +23,7 @@ class ConsoleWatch:
     """
 
     def __init__(self, *, quiet: bool = False) -> None:
-        self._console = Console(soft_wrap=True, highlight=False, markup=False, quiet=quiet)
+        self._console = PlainConsole(quiet=quiet)
         self._bar = progress_bar(self._console, disable=not self._console.is_terminal)
         self._task: TaskID | None = None
         self._stage = ""

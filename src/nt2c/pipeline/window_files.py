@@ -90,7 +90,7 @@ def write_windows(choice: Choice, folder: Path) -> Tensor:
         np.save(file, stacked.numpy())
     with (
         atomic_path(folder / PLACES) as temporary,
-        temporary.open("w", newline="", encoding="utf-8") as text,
+        temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as text,
     ):
         writer = csv.writer(text)
         writer.writerow(COLUMNS)
@@ -100,7 +100,7 @@ def write_windows(choice: Choice, folder: Path) -> Tensor:
 
 def read_places(folder: Path) -> list[dict[str, str]]:
     """Rows of the table of windows, in their order, by the names in `COLUMNS`."""
-    with (folder / PLACES).open(newline="", encoding="utf-8") as file:
+    with (folder / PLACES).open(newline="", encoding="utf-8", errors="surrogateescape") as file:
         return list(csv.DictReader(file))
 
 

@@ -169,7 +169,8 @@ def write_page(path: Path | str, page: Page) -> None:
         Contents.
     """
     with atomic_path(Path(path)) as temporary:
-        temporary.write_text(render(page), encoding="utf-8")
+        # A name of a file need not be text.
+        temporary.write_text(render(page), encoding="utf-8", errors="backslashreplace")
 
 
 def render(page: Page) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from nt2c.core.words import printable
 from nt2c.io.files import atomic_path
 from nt2c.report.figures import grey_limits, shrink
 
@@ -40,12 +41,13 @@ def write_logfile(
     """
     from matplotlib.backends.backend_pdf import PdfPages
 
-    wrapped = [part for line in lines for part in textwrap.wrap(line, _COLUMNS) or [""]]
+    title = printable(title)
+    wrapped = [part for line in lines for part in textwrap.wrap(printable(line), _COLUMNS) or [""]]
     with atomic_path(path) as temporary, PdfPages(temporary, metadata={"Title": title}) as pages:
         for start in range(0, max(1, len(wrapped)), _LINES):
             figure = _page(title)
             text = "\n".join(wrapped[start : start + _LINES])
-            figure.text(0.08, 0.93, text, va="top", family="monospace", size=8)
+            figure.text(0.08, 0.93, text, va="top", family="monospace", size=8, parse_math=False)
             pages.savefig(figure)
         for pair in pairs:
             pages.savefig(_comparison(title, pair))
@@ -55,7 +57,7 @@ def _page(title: str) -> "Figure":
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=_PAGE_IN)
-    figure.text(0.08, 0.95, title, size=12, weight="bold")
+    figure.text(0.08, 0.95, title, size=12, weight="bold", parse_math=False)
     return figure
 
 
@@ -67,6 +69,6 @@ def _comparison(title: str, pair: Pair) -> "Figure":
         low, high = grey_limits(small)
         axes = figure.add_axes((0.08, 0.49 - 0.45 * row, 0.84, 0.42))
         axes.imshow(small, cmap="gray", vmin=low, vmax=high)
-        axes.set_title(f"{label}: {name}", size=8)
+        axes.set_title(printable(f"{label}: {name}"), size=8, parse_math=False)
         axes.set_axis_off()
     return figure
