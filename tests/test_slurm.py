@@ -13,7 +13,6 @@ import typer
 from nt2c.cli import app
 from nt2c.core.errors import SettingsError
 from nt2c.inference.slurm import SlurmJob, check_time
-from nt2c.io.files import atomic_path
 
 SBATCH = """#!/bin/bash
 # Keep the script and the options of each job.
@@ -58,7 +57,7 @@ def job(tmp_path: Path, *arguments: str, shards: int = 3) -> SlurmJob:
     folder = tmp_path / "a folder 'with' 100% $HOME"
     folder.mkdir(exist_ok=True)
     return SlurmJob(
-        ["worker"], arguments, folder, folder / "out", shards, ["--partition=p"], ["--mem=8G"]
+        ["worker"], arguments, folder, folder / "out", shards, ["--mem=8G"], ["--partition=p"]
     )
 
 
@@ -94,7 +93,7 @@ def test_an_array_of_shards_and_then_a_merge_are_submitted(tmp_path: Path, clust
     assert f"--output={logs.replace('%', '%%')}/shard-%a.log" in array
     assert "--dependency=afterany:101" in merge
     assert "--mem=8G" not in merge
-    assert all("--partition=p" in options for options in (array, merge))
+    assert "--partition=p" in merge
     assert "job 101" in said
     assert "job 102" in said
     assert logs in said
@@ -147,20 +146,72 @@ def test_only_what_was_killed_starts_again(
 @pytest.fixture
 def inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    with atomic_path(tmp_path / "in" / "one.mrc") as path:
-        path.write_bytes(b"looked at by nobody")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "one.mrc").write_bytes(b"looked at by nobody")
     (tmp_path / "empty").mkdir()
     return tmp_path
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a\nEND_OF_SHARD\ntouch escaped\n",
+        "a\nEND_OF_MERGE\ntouch escaped",
+        "it's\t\\n\x7f",
+        "\udcff",
+    ],
+)
+def test_no_name_leaves_the_script(
+    tmp_path: Path, cluster: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    one = SlurmJob(["worker"], ["0", name], folder, folder / name, 3, [f"--comment={name}"])
+    script = os.fsencode(one.script())
+    subprocess.run(["bash"], input=script, check=True, stdout=subprocess.PIPE)
+    assert start(cluster).wait() == 0
+    asked = os.fsencode("\n".join([str(folder), "1", "denoise", "0", name, "--shard", "1/3", ""]))
+    assert (cluster / "asked").read_bytes() == asked
+    (cluster / "asked").unlink()
+    subprocess.run(["bash", cluster / "2" / "script"], check=False)
+    assert os.fsencode(f"merge\n{folder / name}\n") in (cluster / "asked").read_bytes()
+    assert not list(tmp_path.rglob("escaped"))
+
+
+def test_what_the_merging_job_gets(inputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["slurm", "in", "--shards", "1", "-o", "out", "--partition", "p", "--account", "a"]
+    more = ["--qos", "q", "--time", "9:00:00", "--mem", "64G"]
+
+    def merge(*options: str) -> list[str]:
+        assert app.main([*words, *more, *options]) == 0
+        script = capsys.readouterr().out
+        line = next(line for line in script.splitlines() if line.startswith("last="))
+        return line.split()
+
+    plain = {"--account=a", "--qos=q", "--time=1:00:00", "--mem=4G", "--cpus-per-task=1"}
+    assert plain | {"--partition=p"} < set(merge())
+    given = merge("--gpus", "1")
+    assert plain < set(given)
+    assert not any("partition" in word or "gres" in word for word in given)
+    assert "--partition=cpu" in merge("--gpus", "1", "--merge-partition", "cpu")
+
+
+def test_no_more_shards_than_micrographs(inputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.main(["slurm", "in", "--shards", "4", "-o", "out"]) == 0
+    shown = capsys.readouterr()
+    assert "--array=1-1 " in shown.out
+    assert shown.err == "nt2c: 1 micrograph: so many shards, not 4\n"
+
+
 def test_options_go_where_they_belong(inputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["slurm", "in", "--shards", "4", "-o", "out", "--gpus", "1", "--suffix", "_d"]
+    words = ["slurm", "in", "--shards", "1", "-o", "out", "--gpus", "1", "--suffix", "_d"]
     assert app.main([*words, "--time", "1:00:00", "--sbatch=--qos=low", "--keep-background"]) == 0
     script = capsys.readouterr().out
     call = "denoise in -o out --suffix _d --keep-background --shard"
     assert f"{sys.executable} -P -m nt2c {call}" in script
     assert f"nt2c merge {inputs}/out" in script
-    array = next(line for line in script.splitlines() if "--array=1-4" in line)
+    array = next(line for line in script.splitlines() if "--array=1-1" in line)
     for option in ("--gres=gpu:1", "--time=1:00:00", "--qos=low", "--cpus-per-task=1"):
         assert option in array
     assert not (inputs / "out").exists()

@@ -82,13 +82,17 @@ def test_numbered_names_are_dealt_out_in_turn(count, step):
         assert max(sizes(names)) - min(sizes(names)) <= 2
 
 
-def test_parts_and_merge_equal_the_whole(tmp_path, raw, model):
+def test_parts_and_merge_equal_the_whole(tmp_path, raw, model, capsys):
     out = tmp_path / "out"
     with pytest.raises(InputError, match="no summary"):
         merge_summaries(tmp_path)
     do_part(raw, out, model, 1, 2)
     half = merge_summaries(out)
     assert any("summary.shard-2-of-2.json: is not there" in text for text in half.problems)
+    assert len(half.results) + half.unseen == 6
+    assert half.unseen
+    assert app.main(["merge", str(out)]) == 1
+    assert f"{len(half.results)} done, 0 failed, {half.unseen} left" in capsys.readouterr().out
     (raw / "bad.mrc").write_bytes(b"")
     do_part(raw, out, model, 2, 2)
     do_part(raw, out, model, 1, 2)

@@ -23,6 +23,7 @@ def merge(
     merged = merge_summaries(folder)
     counts = {status: len(merged.with_status(status)) for status in ("failed", "left")}
     done = len(merged.results) - sum(counts.values())
+    counts["left"] += merged.unseen
     say(f"{done} done, {counts['failed']} failed, {counts['left']} left")
     for result in merged.with_status("failed"):
         warn(f"failed: {result.message}")

@@ -21,6 +21,9 @@ _OWN = {
 }
 """Options of denoise that the jobs cannot have, and why."""
 
+_MERGE = {"time": "1:00:00", "cpus_per_task": 1, "mem": "4G"}
+"""What the job that merges gets: it reads a header for each micrograph."""
+
 
 def slurm(
     words: Annotated[
@@ -36,7 +39,18 @@ def slurm(
         bool, typer.Option("--submit", help="Submit the jobs instead of printing the script.")
     ] = False,
     partition: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Partition (queue) of the jobs.")
+        str | None, typer.Option(metavar="NAME", help="Partition (queue) of the tasks.")
+    ] = None,
+    merge_partition: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Partition of the job that merges, which needs no GPU; by default that of the "
+            "tasks, or, if these have GPUs, the cluster's own default.",
+        ),
+    ] = None,
+    qos: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Quality of service of the jobs.")
     ] = None,
     account: Annotated[
         str | None, typer.Option(metavar="NAME", help="Account to be charged.")
@@ -69,30 +83,40 @@ def slurm(
 
     if time is not None:
         check_time(time)
+    given, count = _checked(words)
+    if shards > count:
+        warn(f"nt2c: {plural(count, 'micrograph')}: so many shards, not {shards}", "yellow")
     job = SlurmJob(
         # -P: no module of the folder where the jobs run
         program=[sys.executable, "-P", "-m", "nt2c"],
         arguments=words,
         folder=Path.cwd(),
-        output=Path(os.path.abspath(_checked(words)["output"])),
-        shards=shards,
-        both=_options(partition=partition, account=account),
+        output=Path(os.path.abspath(given["output"])),
+        shards=min(shards, count),
         each=[
-            *_options(time=time, gres=f"gpu:{gpus}" if gpus else None),
-            *_options(cpus_per_task=cpus, mem=mem),
+            *_options(partition=partition, account=account, qos=qos, time=time),
+            *_options(gres=f"gpu:{gpus}" if gpus else None, cpus_per_task=cpus, mem=mem),
             *(sbatch or ()),
         ],
+        last=[
+            *_options(partition=merge_partition or (None if gpus else partition)),
+            *_options(account=account, qos=qos, **_MERGE),
+        ],
     )
+    script = os.fsencode(job.script())  # names in it need not be text
     if not submit:
-        typer.echo(job.script(), nl=False)
+        typer.echo(script, nl=False)
         return 0
     if shutil.which("sbatch") is None:
         raise SettingsError("--submit: no sbatch here; run this on a node of a Slurm cluster")
-    return subprocess.run(["bash"], input=job.script(), text=True, check=False).returncode
+    return subprocess.run(["bash"], input=script, check=False).returncode
 
 
-def _checked(words: list[str]) -> dict[str, Any]:
-    """Return the options of denoise in `words`; refuse now what its tasks would refuse later."""
+def _checked(words: list[str]) -> tuple[dict[str, Any], int]:
+    """Return the options of denoise in `words`, and the number of micrographs.
+
+    What the tasks would refuse later is refused now.
+    """
     from nt2c.cli.app import build_app
     from nt2c.inference.denoiser import load_model
 
@@ -103,13 +127,13 @@ def _checked(words: list[str]) -> dict[str, Any]:
     for name, why in _OWN.items():
         if name in given and given[name] != defaults[name]:
             raise SettingsError(f"--{name}: not with nt2c slurm: {why}")
-    _check_there(given["inputs"], movies=given["sum_frames"])
+    count = _count(given["inputs"], movies=given["sum_frames"])
     load_model(given["model"])
-    return given
+    return given, count
 
 
-def _check_there(inputs: list[str], *, movies: bool) -> None:
-    """Refuse inputs of which there is nothing; a batch would name them at its end."""
+def _count(inputs: list[str], *, movies: bool) -> int:
+    """Count micrographs; refuse inputs of which there is nothing, which tasks would name late."""
     from nt2c.io.inputs import find_inputs
 
     found = find_inputs(inputs, movies=movies)
@@ -127,6 +151,7 @@ def _check_there(inputs: list[str], *, movies: bool) -> None:
             f"{missing[0]}; the tasks will name them as failed if that stays so",
             "yellow",
         )
+    return len(found)
 
 
 def _options(**values: str | int | None) -> list[str]:

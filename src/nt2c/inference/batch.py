@@ -97,6 +97,7 @@ def denoise_files(
     path = summary_path(folder, shard)
     devices = split_device(device)
     about = describe_run(model, options.settings, devices, shard, stars)
+    about["micrographs"] = len(everything)
     if retry_failed:
         jobs, earlier = retried(jobs, path)
     else:

@@ -25,12 +25,15 @@ class Merged:
         Of all shards, sorted by input. One whose output is not there, or not whole, has failed.
     problems : tuple of str
         Shards that have not run, or not to their end.
+    unseen : int
+        Micrographs of the shards that have not run.
     star : Path or None
         The list of results, if there is one.
     """
 
     results: tuple[FileResult, ...]
     problems: tuple[str, ...]
+    unseen: int
     star: Path | None
 
     def with_status(self, status: str) -> list[FileResult]:
@@ -54,7 +57,8 @@ def merge_summaries(folder: Path | str) -> Merged:
         There is no summary, or one cannot be read, or nor can the STAR file.
     """
     folder = Path(folder)
-    paths, problems = _summaries(folder)
+    paths, missing = _summaries(folder)
+    problems = list(missing)
     read = {path: read_summary(path) for path in paths}
     problems += [
         f"{path}: this run was killed, or has not come to its end yet"
@@ -75,7 +79,9 @@ def merge_summaries(folder: Path | str) -> Merged:
     about: dict[str, Any] = {**(abouts[0] if abouts else {}), "stars": stars, "shard": None}
     about["seconds"] = sum(each.get("seconds", 0.0) for each in abouts)
     write_summary(summary_path(folder), results, about, finished=not problems)
-    return Merged(tuple(results), tuple(problems), star)
+    known = max((each.get("micrographs", 0) for each in abouts), default=0)
+    unseen = max(0, known - len(results)) if missing else 0
+    return Merged(tuple(results), tuple(problems), unseen, star)
 
 
 def _summaries(folder: Path) -> tuple[list[Path], list[str]]:

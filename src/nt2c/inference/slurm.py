@@ -17,6 +17,7 @@ from nt2c.core.errors import SettingsError
 
 _GRACE_S = 120  # for the micrograph in hand
 _RESTARTS = 3  # of a task that is killed
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _ENDLESS = ("0", "-1", "infinite", "unlimited")
 _DAYS = re.compile(r"(\d+)-(\d+)(?::(\d+)(?::(\d+))?)?")
 _MINUTES = re.compile(r"(?:(\d+):(?=\d+:))?(\d+)(?::(\d+))?")
@@ -95,10 +96,10 @@ class SlurmJob:
         Folder of the results, absolute; the logs go to its folder "slurm".
     shards : int
         Tasks of the array.
-    both : sequence of str
-        Options of sbatch for both jobs, such as "--partition=cpu".
     each : sequence of str
-        Options of sbatch for the tasks of the array.
+        Options of sbatch for the tasks of the array, such as "--partition=gpu".
+    last : sequence of str
+        Options of sbatch for the job that merges.
     """
 
     program: Sequence[str]
@@ -106,8 +107,8 @@ class SlurmJob:
     folder: Path
     output: Path
     shards: int
-    both: Sequence[str] = ()
     each: Sequence[str] = ()
+    last: Sequence[str] = ()
 
     def script(self) -> str:
         """Return the script that submits the jobs, for bash."""
@@ -122,14 +123,14 @@ class SlurmJob:
         ]
         merge = ["--job-name=nt2c-merge", f"--output={_literal(logs)}/merge.log"]
         return _SUBMISSION.format(
-            folder=shlex.quote(str(self.folder)),
-            logs=shlex.quote(str(logs)),
-            denoise=shlex.join([*self.program, "denoise", *self.arguments]),
-            merge=shlex.join([*self.program, "merge", str(self.output)]),
+            folder=_words(str(self.folder)),
+            logs=_words(str(logs)),
+            denoise=_words(*self.program, "denoise", *self.arguments),
+            merge=_words(*self.program, "merge", str(self.output)),
             shards=self.shards,
             restarts=_RESTARTS,
-            array_options=shlex.join([*array, *self.both, *self.each]),
-            merge_options=shlex.join([*merge, *self.both]),
+            array_options=_words(*array, *self.each),
+            merge_options=_words(*merge, *self.last),
         )
 
 
@@ -162,6 +163,18 @@ def check_time(text: str) -> None:
             f"--time {text}: to Slurm that is {limit_s} s, and {_GRACE_S} s are kept for the "
             "micrograph in hand; give HOURS:MINUTES:SECONDS (2:00:00 for two hours)"
         )
+
+
+def _words(*words: str) -> str:
+    """Quote words for bash, on one line: a break in a name could end a here-document."""
+    return " ".join(map(_word, words))
+
+
+def _word(word: str) -> str:
+    if not _CONTROL.search(word):
+        return shlex.quote(word)
+    escaped = word.replace("\\", "\\\\").replace("'", "\\'")
+    return "$'" + _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", escaped) + "'"
 
 
 def _literal(path: Path) -> str:
