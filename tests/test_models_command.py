@@ -26,6 +26,25 @@ def test_info_shows_what_a_file_holds(model_file, capsys):
         assert text in shown
 
 
+@pytest.mark.parametrize("width", ["40", "200"])
+def test_no_sentence_is_cut(tmp_path, model_file, capsys, monkeypatch, width):
+    """On a narrow terminal it is wrapped, in a file it stays one line."""
+    words = [f"word{index}" for index in range(60)]
+    network = UNet(UNetSettings())
+    path = tmp_path / "told.safetensors"
+    write_weights(
+        path, *DenoiserModel(network, 4.0, {"name": "told", "about": " ".join(words)}).to_tensors()
+    )
+    monkeypatch.setenv("COLUMNS", width)
+    assert main(["info", str(path)]) == 0
+    assert f"about: {' '.join(words)}\n" in capsys.readouterr().out
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert main(["info", str(path)]) == 0
+    shown = capsys.readouterr().out
+    assert all(word in shown.split() for word in words)
+    assert max(map(len, shown.splitlines())) <= max(int(width), len(str(path)))
+
+
 def test_models_lists_the_bundled_ones_with_figures(model_file, capsys, monkeypatch):
     path, count = model_file
     for module in ("nt2c.cli.models", denoiser.__name__):

@@ -112,6 +112,75 @@ def test_options_change_the_result():
     assert not np.array_equal(nt2c.denoise(image, 2.5, **usual), plain)
 
 
+VIEWS = {
+    "flipped": lambda a: np.flipud(np.flipud(a).copy()),
+    "mirrored": lambda a: np.fliplr(np.fliplr(a).copy()),
+    "rotated": lambda a: np.rot90(np.rot90(a, 1).copy(), 3),
+    "transposed": lambda a: a.T.copy().T,
+    "every other": lambda a: np.repeat(np.repeat(a, 2, 0), 2, 1)[::2, ::2],
+    "read-only": lambda a: np.frombuffer(a.tobytes(), a.dtype).reshape(a.shape),
+    "big-endian": lambda a: a.astype(">f4"),
+    "list": lambda a: a.tolist(),
+    "masked nowhere": np.ma.masked_invalid,
+    "flipped tensor": lambda a: torch.from_numpy(np.flipud(a).copy()).flip(0),
+}
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_any_layout_of_the_same_image(view):
+    usual = {"model": random_model(), "device": "cpu", "precision": "fp32"}
+    image = noise()
+    result = nt2c.denoise(VIEWS[view](image), 2.0, **usual)
+    np.testing.assert_array_equal(np.asarray(result), nt2c.denoise(image, 2.0, **usual))
+
+
+WRONG_IMAGES = [
+    None, "a.mrc", 7, [], [[1, 2], [3]], [["a", "b"], ["c", "d"]], {"a": 1}, object(),
+    np.zeros((0, 8)), np.zeros(8), np.zeros((3, 8, 8)), np.zeros((8, 8), complex),
+    np.zeros((8, 8), "datetime64[s]"), np.full((8, 8), None), np.full((8, 8), "1.0"),
+    np.zeros((8, 8), [("a", "f4")]), np.full((48, 48), 1e300), np.full((48, 48), np.nan),
+    np.ones((48, 48)), np.ma.masked_greater(noise(), 110), torch.zeros(8, 8, dtype=torch.cfloat),
+    torch.eye(48).to_sparse(), torch.zeros(2, 2, 2),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("output_pixel_size_a", [None, 4.0])
+@pytest.mark.parametrize("number", range(len(WRONG_IMAGES)))
+def test_only_errors_of_the_package_for_images(number, output_pixel_size_a):
+    image, model = WRONG_IMAGES[number], random_model()
+    with pytest.raises(nt2c.InputError) as caught:
+        nt2c.denoise(image, 2.0, model, output_pixel_size_a=output_pixel_size_a, device="cpu")
+    assert str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"pixel_size_a": "2.0"}, {"pixel_size_a": [2.0]}, {"pixel_size_a": 1j},
+        {"output_pixel_size_a": "4"}, {"output_pixel_size_a": 0}, {"output_pixel_size_a": -4.0},
+        {"device": "abacus"}, {"device": "cuda:99"}, {"device": "meta"}, {"device": "cuda:all"},
+        {"device": None}, {"device": ["cpu"]}, {"precision": "fp8"}, {"precision": None},
+        {"model": "none"}, {"model": None}, {"model": 3}, {"model": "a\0b"}, {"model": "/"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_only_errors_of_the_package_for_options(wrong):
+    options = {"pixel_size_a": 2.0, "model": random_model(), "device": "cpu"} | wrong
+    with pytest.raises(nt2c.Nt2cError):
+        nt2c.denoise(noise(), **options)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [np.zeros(8), np.zeros((2, 2, 8, 8)), np.zeros((8, 8), complex), "a", None, [[1, 2], [3]]],
+    ids=range(6),
+)
+def test_only_errors_of_the_package_for_writing(tmp_path, image):
+    with pytest.raises(nt2c.Nt2cError):
+        nt2c.write_micrograph(tmp_path / "a.mrc", image, 2.0)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_errors():
     for bad in (None, 0, -1.0, float("nan")):
         with pytest.raises(nt2c.SettingsError, match="pixel_size_a"):

@@ -187,7 +187,7 @@ def test_what_the_merging_job_gets(inputs: Path, capsys: pytest.CaptureFixture[s
         assert app.main([*words, *more, *options]) == 0
         script = capsys.readouterr().out
         line = next(line for line in script.splitlines() if line.startswith("last="))
-        return line.split()
+        return line.rstrip(")").split()
 
     plain = {"--account=a", "--qos=q", "--time=1:00:00", "--mem=4G", "--cpus-per-task=1"}
     assert plain | {"--partition=p"} < set(merge())

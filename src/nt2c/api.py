@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from nt2c.core.errors import InputError, SettingsError
-from nt2c.inference.denoiser import BUNDLED, Precision, load_model
+from nt2c.inference.denoiser import BUNDLED, Precision, as_image, check_precision, load_model
 from nt2c.inference.denoiser import denoise as _denoise
 from nt2c.models.denoiser import DenoiserModel
 
@@ -79,10 +79,10 @@ def denoise(
     Raises
     ------
     InputError
-        The image is not two-dimensional, too small, holds values that are not finite, or is
-        constant; or the file is no model.
+        The image is no two-dimensional array of real numbers, too small, holds values that are not
+        finite, or is constant; or the file is no model.
     SettingsError
-        The pixel size is not a positive number, or there is no such model or device.
+        The pixel size is not plausible, or there is no such model, device or precision.
     """
     from nt2c.io.pixel_size import check_pixel_size
 
@@ -95,14 +95,16 @@ def denoise(
         raise SettingsError("pixel_size_a = None: give the pixel size of the image in angstrom")
     check_pixel_size("pixel_size_a =", pixel_size_a)
     check_pixel_size("output_pixel_size_a =", output_pixel_size_a)
-    if device == "auto" and torch.is_tensor(image) and image.is_cuda:
-        device = str(image.device)
+    check_precision(precision)
+    raw = as_image(image.detach() if torch.is_tensor(image) else image)
+    if device == "auto" and raw.is_cuda:
+        device = str(raw.device)
     result = _denoise(
-        image.detach() if torch.is_tensor(image) else image,
-        pixel_size_a,
-        model if isinstance(model, DenoiserModel) else load_model(model),
-        output_pixel_size_a=output_pixel_size_a,
-        device=device,
+        raw,
+        float(pixel_size_a),
+        model if isinstance(model, DenoiserModel) else load_model(str(model)),
+        output_pixel_size_a=None if output_pixel_size_a is None else float(output_pixel_size_a),
+        device=str(device),
         precision=precision,
         keep_background=keep_background,
     )

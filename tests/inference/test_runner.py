@@ -18,6 +18,7 @@ import tifffile
 import torch
 
 from nt2c.core import revision
+from nt2c.core.advice import GIVE_PIXEL_SIZE
 from nt2c.core.errors import SettingsError
 from nt2c.inference import reading as module
 from nt2c.inference import writing
@@ -218,7 +219,9 @@ def test_an_implausibly_small_field_is_warned_of(tmp_path, model, pixel_size_a, 
     settings = DenoiseSettings(precision="fp32", pixel_size_a=pixel_size_a)
     found = find_inputs([source])
     result = denoise_files(found, tmp_path / "out", model, settings, device="cpu").results[0]
-    small = "the field is only 1488 A wide: is the pixel size right? --pixel-size sets it"
+    small = (
+        f"the field is only 1488 A wide: is the pixel size right? If not, give {GIVE_PIXEL_SIZE}"
+    )
     assert (small in result.warnings) == warned
     assert any("the field is only" in warning for warning in result.warnings) == warned
 

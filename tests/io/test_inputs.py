@@ -65,6 +65,25 @@ def test_patterns(tmp_path):
         find_inputs([f"{tmp_path}/*.tif"])
 
 
+def test_links_in_patterns(tmp_path):
+    """Any depth goes through links to other folders, once; in circles it comes to an end."""
+    _touch(tmp_path, "raw/a.mrc", "raw/s/b.mrc", "raw/.hidden/h.mrc", "far/c.mrc", "far/d/e.mrc")
+    for place in ("raw/loop", "raw/aa", "raw/s/up", "far/back"):
+        (tmp_path / place).symlink_to(tmp_path / "raw")
+    (tmp_path / "raw" / "a_link").symlink_to(tmp_path / "far")
+    (tmp_path / "raw" / "again").symlink_to(tmp_path / "far" / "d")
+    (tmp_path / "raw" / "z.mrc").symlink_to(tmp_path / "raw" / "a.mrc")
+    (tmp_path / "raw" / "broken").symlink_to(tmp_path / "nowhere")
+    raw = tmp_path / "raw"
+    expected = ["a.mrc", "a_link/c.mrc", "a_link/d/e.mrc", "s/b.mrc", "z.mrc"]
+    for pattern in ("**/*.mrc", "**", "**/**/*.mrc", "**/*"):
+        found = [str(item.path.relative_to(raw)) for item in find_inputs([f"{raw}/{pattern}"])]
+        assert found == expected, pattern
+    both = find_inputs([f"{tmp_path}/*/**/*.mrc"])
+    assert len(both) == 5
+    assert {item.path.name for item in both} == {"a.mrc", "b.mrc", "c.mrc", "e.mrc", "z.mrc"}
+
+
 def test_files_are_taken_as_named_even_when_missing(tmp_path):
     _touch(tmp_path, "a_EVN.mrc", "odd[1].mrc")
     given_paths = [tmp_path / "a_EVN.mrc", tmp_path / "absent.mrc", str(tmp_path / "odd[1].mrc")]

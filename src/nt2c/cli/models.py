@@ -1,5 +1,6 @@
 """The commands `nt2c models` and `nt2c info`: what is bundled, what a model file holds."""
 
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -10,6 +11,8 @@ from rich.tree import Tree
 
 from nt2c.inference.denoiser import bundled_models, load_model
 from nt2c.models.unet import count_parameters
+
+_ENDLESS = 100_000  # characters in a line
 
 
 def models() -> None:
@@ -25,7 +28,7 @@ def models() -> None:
             f"{model.pixel_size_a:g} A",
             "\n".join(f"{figure}: {_shown(value)}" for figure, value in figures.items()),
         )
-    console = Console()
+    console = _console()
     if table.row_count:
         console.print(table)
     else:
@@ -40,7 +43,12 @@ def info(
     tree = Tree(Text(model, style="bold"), guide_style="dim")
     tree.add(Text(f"parameters: {count_parameters(loaded.network):,}"))
     _grow(tree, loaded.metadata)
-    Console(soft_wrap=True, highlight=False).print(tree)
+    _console().print(tree)
+
+
+def _console() -> Console:
+    """Return a console that wraps lines on a terminal, and leaves them as they are elsewhere."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else _ENDLESS)
 
 
 def _grow(tree: Tree, values: dict[str, Any]) -> None:

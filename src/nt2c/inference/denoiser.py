@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -45,13 +45,26 @@ def load_model(name_or_path: str | Path = BUNDLED) -> DenoiserModel:
         The file is not a readable model.
     """
     known = bundled_models()
-    path = known.get(str(name_or_path), Path(name_or_path))
+    path = known.get(str(name_or_path), Path(str(name_or_path)))
     if not path.is_file():
         raise SettingsError(
             f"model {name_or_path}: neither a bundled model ({', '.join(known) or 'none'}) nor a "
             "file; `nt2c models` lists the bundled ones, or give the path of a model file"
         )
     return DenoiserModel.from_tensors(*read_model_file(path), where=str(path))
+
+
+def check_precision(precision: Any) -> None:
+    """Refuse what is no `Precision`.
+
+    Raises
+    ------
+    SettingsError
+        It is none.
+    """
+    known = get_args(Precision)
+    if precision not in known:
+        raise SettingsError(f"precision {precision!r}: use {', '.join(known)}")
 
 
 @dataclass(frozen=True)
@@ -84,7 +97,7 @@ def prepare(
         The image is not two-dimensional, too small, holds values that are not finite, or is
         constant.
     """
-    return _prepare(_as_tensor(image), pixel_size_a, working_pixel_size_a)
+    return _prepare(as_image(image), pixel_size_a, working_pixel_size_a)
 
 
 class Denoiser:
@@ -120,7 +133,7 @@ class Denoiser:
     Raises
     ------
     SettingsError
-        The device does not exist here.
+        The device does not exist here, or there is no such precision.
     """
 
     def __init__(
@@ -133,6 +146,7 @@ class Denoiser:
         tile_px: int | None = None,
         max_memory_bytes: int | None = None,
     ) -> None:
+        check_precision(precision)
         self.device = choose_device(device)
         self.pixel_size_a = model.pixel_size_a
         self.deviation: float | None = None
@@ -174,7 +188,7 @@ class Denoiser:
     def prepare(self, image: ArrayLike | Tensor, pixel_size_a: float) -> Prepared:
         """Scale and resample as the function `prepare` does, for the model and on its device."""
         with torch.inference_mode():
-            raw = _as_tensor(image)
+            raw = as_image(image)
             return _prepare(raw.to(self.device), pixel_size_a, self.pixel_size_a)
 
     def decide_precision(self, scaled: Float32[Tensor, "y x"]) -> None:
@@ -250,26 +264,47 @@ def denoise(
         keep_background=keep_background,
         tile_px=tile_px,
     )
+    raw = as_image(image)
     if output_pixel_size_a is None:
-        return denoiser(image, pixel_size_a)
-    rows, columns = np.shape(image)
+        return denoiser(raw, pixel_size_a)
+    rows, columns = raw.shape
     return denoiser(
-        image, pixel_size_a, resampled_shape((rows, columns), pixel_size_a, output_pixel_size_a)
+        raw, pixel_size_a, resampled_shape((rows, columns), pixel_size_a, output_pixel_size_a)
     )
 
 
-def _as_tensor(image: ArrayLike | Tensor) -> Float32[Tensor, "y x"]:
-    if torch.is_tensor(image):
-        raw = image
-    else:
-        array = np.asarray(image, dtype=np.float32)
-        raw = torch.from_numpy(array if array.flags.writeable else array.copy())
+def as_image(image: Any) -> Float32[Tensor, "y x"]:
+    """Return a micrograph as torch takes it, whatever holds it; not a copy where none is needed.
+
+    Raises
+    ------
+    InputError
+        It is not a two-dimensional array of real and finite numbers, of at least 2 x 2.
+    """
+    raw = image if torch.is_tensor(image) else torch.from_numpy(_as_array(image))
+    if raw.is_complex() or raw.layout != torch.strided:
+        raise InputError(f"a micrograph holds real numbers; these are {raw.dtype}, {raw.layout}")
     if raw.ndim != 2 or min(raw.shape) < 2:
         raise InputError(f"a micrograph is two-dimensional; this has shape {tuple(raw.shape)}")
     raw = raw.float().contiguous()
     if not all(math.isfinite(limit) for limit in map(float, raw.aminmax())):
         raise InputError("holds values that are not finite (NaN or infinity); repair the file")
     return raw
+
+
+def _as_array(image: Any) -> Float32[np.ndarray, "..."]:
+    """Return an array as torch takes it: of float32, not read-only, without steps backwards."""
+    try:
+        array = np.asarray(image)
+        if array.dtype.kind not in "biuf":
+            raise InputError(f"a micrograph holds real numbers; these are {array.dtype}")
+        if np.ma.is_masked(image):
+            raise InputError("has masked pixels; fill them first, such as with the mean")
+        with np.errstate(over="ignore"):  # then it is not finite
+            array = np.asarray(array, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"a micrograph is an array of real numbers, not this: {error}") from None
+    return np.ascontiguousarray(array) if array.flags.writeable else array.copy()
 
 
 def _prepare(raw: Tensor, pixel_size_a: float, working_pixel_size_a: float) -> Prepared:

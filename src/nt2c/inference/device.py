@@ -26,7 +26,7 @@ def choose_device(device: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         chosen = torch.device(device)
-    except RuntimeError:
+    except (RuntimeError, TypeError):
         chosen = torch.device("meta")
     if chosen.type not in ("cpu", "cuda"):
         raise SettingsError(

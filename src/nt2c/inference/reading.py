@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from nt2c.core.advice import GIVE_PIXEL_SIZE
 from nt2c.core.errors import InputError
 from nt2c.imaging.fourier import resampled_shape
 from nt2c.inference.flow import MemoryGate
@@ -164,8 +165,8 @@ class Reader:
         found = made_by_us(output)
         if found is None:
             raise InputError(
-                f"{output}: exists and was not written by nt2c denoise; give another folder with "
-                "-o, a --suffix, or --overwrite to replace it"
+                f"{output}: exists and was not written by nt2c; move it away, or have the results "
+                "written elsewhere (nt2c denoise --overwrite replaces it)"
             )
         return found[1] if found[0] == key else None
 
@@ -209,18 +210,20 @@ def _own_warnings(micrograph: Micrograph) -> list[str]:
     if micrograph.sections > 1:
         warnings.append(
             f"{micrograph.sections} images are denoised one by one; if they are the frames of a "
-            "movie, give the motion-corrected sum instead, or --sum-frames if they are aligned"
+            "movie, give the motion-corrected sum instead, or that of nt2c sum-frames if they are "
+            "aligned"
         )
     if made_by_us(micrograph.path):
         warnings.append("is a denoised micrograph already; give the raw one")
     if micrograph.pixel_size_a > _COARSE_A:
         warnings.append(
             f"pixels of {micrograph.pixel_size_a:g} A are too coarse for particles: is the pixel "
-            "size right? --pixel-size sets it"
+            f"size right? If not, give {GIVE_PIXEL_SIZE}"
         )
     width_a = min(micrograph.shape) * micrograph.pixel_size_a
     if width_a < _SMALL_FIELD_A:
         warnings.append(
-            f"the field is only {width_a:.0f} A wide: is the pixel size right? --pixel-size sets it"
+            f"the field is only {width_a:.0f} A wide: is the pixel size right? If not, give "
+            f"{GIVE_PIXEL_SIZE}"
         )
     return warnings

@@ -32,17 +32,18 @@ shard() {{ cat <<'END_OF_SHARD'
 # A task of the array denoises one shard.
 cd -- {folder} || exit
 export OMP_NUM_THREADS="${{SLURM_CPUS_PER_TASK:-1}}"
-late= again=
+late= again= worker=
 
 stop() {{
     again=yes
-    kill -TERM "$worker" 2>/dev/null # it finishes the micrograph in hand
+    [ -z "$worker" ] || kill -TERM "$worker" 2>/dev/null # it finishes the micrograph in hand
 }}
 trap stop TERM
 trap 'late=yes; stop' USR1 # the time is nearly up
 
 {denoise} --shard "$SLURM_ARRAY_TASK_ID/{shards}" &
 worker=$!
+[ -z "$again" ] || stop # a signal that came before
 while
     again=
     wait "$worker"

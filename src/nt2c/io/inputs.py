@@ -3,7 +3,7 @@
 import glob
 import os
 import re
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -15,6 +15,7 @@ MICROGRAPH_ENDINGS = (
     ".mrc", ".mrcs", ".tif", ".tiff", ".mrc.gz", ".mrc.bz2", ".mrcs.gz", ".mrcs.bz2",
 )  # fmt: skip
 MOVIE_ENDINGS = (*MICROGRAPH_ENDINGS, ".eer")
+_ANY_DEPTH = re.compile(r"(?:(?<=/)|^)(?:\*\*/+)*\*\*(?:/+|$)")
 _PRODUCT = re.compile(r"_(EVN|ODD|PS|noDW|Ctf)$", re.IGNORECASE)
 _RELION_JOB = re.compile(r"job\d{3,}$")
 
@@ -127,11 +128,43 @@ def _in_folder(folder: Path, endings: tuple[str, ...]) -> Iterator[_Found]:
 
 
 def _matching(pattern: str, endings: tuple[str, ...]) -> Iterator[_Found]:
-    names = glob.glob(pattern, recursive=True)
-    candidates = _micrographs(map(Path, names), endings)
+    candidates = _micrographs(map(Path, set(_glob(pattern))), endings)
     if not candidates:
         raise InputError(f"{pattern}: no micrograph matches this pattern; check the path")
     yield from map(_Found, [p for p in candidates if not _is_product(p)] or candidates)
+
+
+def _glob(pattern: str) -> Iterator[str]:
+    """Yield what `glob.glob` does, but what "**" finds once, however many links lead there."""
+    found = _ANY_DEPTH.search(pattern)
+    if found is None:
+        yield from glob.glob(pattern)
+        return
+    rest = pattern[found.end() :] or "*"
+    for folder in _folders(glob.glob(pattern[: found.start()] or os.curdir)):
+        yield from _glob(os.path.join(glob.escape(folder), rest))
+
+
+def _folders(tops: list[str]) -> Iterator[str]:
+    """Yield folders and those below, but hidden ones; by links only what is found in no other way.
+
+    A folder that was seen is not looked at again, so that links may go round in circles.
+    """
+    seen: set[str] = set()
+    waiting = deque(sorted(tops, key=os.path.islink))
+    while waiting:
+        folder = waiting.popleft()
+        real = os.path.realpath(folder)
+        if real in seen:
+            continue
+        seen.add(real)
+        yield folder
+        try:
+            entries = [e for e in os.scandir(folder) if e.is_dir() and not e.name.startswith(".")]
+        except OSError:
+            continue
+        waiting.extend(sorted(e.path for e in entries if e.is_symlink()))
+        waiting.extendleft(e.path for e in entries if not e.is_symlink())
 
 
 def _micrographs(paths: Iterable[Path], endings: tuple[str, ...]) -> list[Path]:

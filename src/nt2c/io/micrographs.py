@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -268,8 +268,13 @@ def write_micrograph(
         Write mode 12 instead of mode 2.
     label : str
         Label line, see `history_label`.
+
+    Raises
+    ------
+    InputError
+        The image is none, or holds what is not finite or does not fit into float16.
     """
-    array = np.asarray(image)
+    array = _as_numbers(image, path)
     stack = array if array.ndim == 3 else array[np.newaxis]
     shape = (stack.shape[1], stack.shape[2])
     with (
@@ -280,6 +285,19 @@ def write_micrograph(
     ):
         for section, plane in enumerate(stack):
             writer.write(section, plane)
+
+
+def _as_numbers(image: ArrayLike, path: Path | str) -> NDArray[Any]:
+    try:
+        array = np.asarray(image)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path}: not written: no array of numbers ({error})") from None
+    if array.ndim not in (2, 3) or array.dtype.kind not in "biuf" or not array.size:
+        raise InputError(
+            f"{path}: not written: an image (y, x) or stack (section, y, x) holds real numbers; this "
+            f"has shape {array.shape} and dtype {array.dtype}"
+        )
+    return array
 
 
 def _is_volume(micrograph: Micrograph) -> bool:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from nt2c.core.advice import GIVE_PIXEL_SIZE
 from nt2c.core.errors import InputError, SettingsError
 from nt2c.core.limits import PIXEL_SIZE_LIMITS_A
 
@@ -30,8 +31,14 @@ def check_pixel_size(option: str, size_a: float | None) -> None:
     SettingsError
         It is not plausible.
     """
-    if size_a is not None and not is_plausible(size_a):
-        raise SettingsError(f"{option} {size_a:g}: {_between()}, such as 1.06")
+    if size_a is None:
+        return
+    try:
+        plausible, shown = is_plausible(size_a), f"{size_a:g}"
+    except (TypeError, ValueError):  # from Python it may be anything
+        plausible, shown = False, repr(size_a)
+    if not plausible:
+        raise SettingsError(f"{option} {shown}: {_between()}, such as 1.06")
 
 
 def choose_pixel_size(
@@ -54,7 +61,7 @@ def choose_pixel_size(
     if asked_a is None and star_a is not None and not is_plausible(star_a):
         raise InputError(
             f"{path}: the STAR file says {star_a:g} A/px: {_between()}; "
-            "mend the list, or give it with --pixel-size"
+            f"mend the list, or give it with {GIVE_PIXEL_SIZE}"
         )
     if isinstance(star_a, MoviePixelSize) and asked_a is None:
         return _of_movie(path, star_a, header_a)
@@ -63,7 +70,7 @@ def choose_pixel_size(
     if not known:
         raise InputError(
             f"{path}: the pixel size is not known (the header holds none that can be used); "
-            "give it in angstrom with --pixel-size"
+            f"give it in angstrom with {GIVE_PIXEL_SIZE}"
         )
     (chosen, size_a), *others = known.items()
     warnings = [
@@ -74,7 +81,7 @@ def choose_pixel_size(
     if chosen == "the header" and size_a == 1.0:
         warnings.append(
             "the header says exactly 1 A/px, which many programs write when they do not know; "
-            "give --pixel-size if it is wrong"
+            f"if it is wrong, give {GIVE_PIXEL_SIZE}"
         )
     return size_a, warnings
 
@@ -83,13 +90,13 @@ def _of_movie(path: Path, movie_a: float, header_a: float | None) -> tuple[float
     if header_a is None:
         return movie_a, [
             f"only the movie's pixel size is known (rlnMicrographOriginalPixelSize {movie_a:.6g} "
-            "A/px); give --pixel-size if the motion correction binned"
+            f"A/px); if the motion correction binned, give {GIVE_PIXEL_SIZE}"
         ]
     if abs(movie_a / header_a - 1.0) > _TOLERANCE:
         raise InputError(
             f"{path}: the header says {header_a:.6g} A/px, the STAR file only that the movie had "
             f"{movie_a:.6g} (rlnMicrographOriginalPixelSize); add rlnMicrographPixelSize to the "
-            "STAR file or give --pixel-size"
+            f"STAR file or give {GIVE_PIXEL_SIZE}"
         )
     return header_a, []
 

@@ -61,7 +61,8 @@ def choose(found: list[Found], settings: ExtractionSettings, working_a: float) -
         f"too few windows without particles in {plural(len(found), 'micrograph')}: {listed}; "
         f"at least {settings.least} are needed. Give more micrographs or emptier ones "
         "(areas of the grid with few particles are best), smaller windows "
-        "(--window, or extraction.windows_a in a recipe), or see whether --pixel-size is right"
+        "(--window of nt2c extract-noise, extraction.windows_a in a recipe), or see whether the "
+        "pixel size is right"
     )
 
 
