@@ -1,5 +1,7 @@
 """`nt2c models` and `nt2c info`."""
 
+import re
+
 import pytest
 
 from nt2c.cli.app import main
@@ -32,15 +34,15 @@ def test_no_sentence_is_cut(tmp_path, model_file, capsys, monkeypatch, width):
     words = [f"word{index}" for index in range(60)]
     network = UNet(UNetSettings())
     path = tmp_path / "told.safetensors"
-    write_weights(
-        path, *DenoiserModel(network, 4.0, {"name": "told", "about": " ".join(words)}).to_tensors()
-    )
+    metadata = {"name": "told", "about": " ".join(words)}
+    write_weights(path, *DenoiserModel(network, 4.0, metadata).to_tensors())
     monkeypatch.setenv("COLUMNS", width)
+    monkeypatch.setenv("TERM", "xterm")
     assert main(["info", str(path)]) == 0
     assert f"about: {' '.join(words)}\n" in capsys.readouterr().out
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     assert main(["info", str(path)]) == 0
-    shown = capsys.readouterr().out
+    shown = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out)
     assert all(word in shown.split() for word in words)
     assert max(map(len, shown.splitlines())) <= max(int(width), len(str(path)))
 

@@ -165,7 +165,7 @@ def test_files_of_others_are_left_alone(tmp_path, raw, model):
     precious = micrograph(tmp_path / "out" / "b.mrc", seed=5).read_bytes()
     results = run(raw, tmp_path / "out", model)
     assert statuses(results) == ["done", "failed", "done"]
-    assert "out/b.mrc: exists and was not written by nt2c denoise" in results["b.mrc"][1]
+    assert "out/b.mrc: exists and was not written by nt2c;" in results["b.mrc"][1]
     assert (tmp_path / "out" / "b.mrc").read_bytes() == precious
     assert statuses(run(raw, tmp_path / "out", model, overwrite=True)) == ["done"] * 3
     assert (tmp_path / "out" / "b.mrc").read_bytes() != precious

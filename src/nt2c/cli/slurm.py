@@ -21,7 +21,7 @@ _OWN = {
 }
 """Options of denoise that the jobs cannot have, and why."""
 
-_MERGE = {"time": "1:00:00", "cpus_per_task": 1, "mem": "4G"}
+_MERGE: dict[str, str | int] = {"time": "1:00:00", "cpus_per_task": 1, "mem": "4G"}
 """What the job that merges gets: it reads a header for each micrograph."""
 
 

@@ -294,8 +294,8 @@ def _as_numbers(image: ArrayLike, path: Path | str) -> NDArray[Any]:
         raise InputError(f"{path}: not written: no array of numbers ({error})") from None
     if array.ndim not in (2, 3) or array.dtype.kind not in "biuf" or not array.size:
         raise InputError(
-            f"{path}: not written: an image (y, x) or stack (section, y, x) holds real numbers; this "
-            f"has shape {array.shape} and dtype {array.dtype}"
+            f"{path}: not written: an image (y, x) or stack (section, y, x) holds real numbers; "
+            f"this has shape {array.shape} and dtype {array.dtype}"
         )
     return array
 
