@@ -15,7 +15,7 @@ from nt2c.core.revision import REVISIONS
 from nt2c.noise.samplers import ColouredNoise
 from nt2c.training import synthesizer, synthesizer_task
 from nt2c.training.denoiser import train_denoiser
-from nt2c.training.recorrupted import RealCrops
+from nt2c.training.recorrupted import NoisyMicrograph, RealCrops
 from nt2c.training.settings import RecorruptedSettings
 from nt2c.training.synthesizer import SynthesizerSettings, train_synthesizer
 
@@ -46,7 +46,7 @@ class Losses:
 def test_curve_of_the_denoiser(tmp_path: Path) -> None:
     losses = Losses()
     train_denoiser(tiny_recipe(**STEPS), tmp_path, device="cpu", on_step=losses)
-    assert REVISIONS["training"] == 1
+    assert REVISIONS["training"] == 2
     assert losses.values[KEPT] == pytest.approx(
         [0.98706, 0.87533, 0.58782, 0.70564, 0.32741], rel=2e-3
     )
@@ -57,10 +57,12 @@ def test_curve_of_the_denoiser_on_micrographs_too(tmp_path: Path) -> None:
     recipe = tiny_recipe(**STEPS).replace(recorrupted=recorrupted)
     windows, groups = noise_windows()
     images = [torch.randn(n, 48, generator=stream(3, "real", n)) for n in (40, 64)]
-    real = RealCrops(images, ColouredNoise.fit(windows, groups), 1.0, 32, recorrupted, 5, CPU)
+    noise = ColouredNoise.fit(windows, groups)
+    own = [NoisyMicrograph(image, noise, sd) for image, sd in zip(images, (1.0, 0.8), strict=True)]
+    real = RealCrops(own, 32, recorrupted, 5, CPU)
     losses = Losses()
     train_denoiser(recipe, tmp_path, device="cpu", real=real, on_step=losses)
-    assert REVISIONS["training"] == 1
+    assert REVISIONS["training"] == 2
     assert losses.values[KEPT] == pytest.approx(
         [-3.85681, -5.04234, 2.43772, 6.08452, 0.73597], rel=2e-3, abs=1e-3
     )
@@ -77,7 +79,7 @@ def test_curve_of_the_noise_synthesizer(tmp_path: Path, monkeypatch: pytest.Monk
     made = train_synthesizer(
         *noise_windows(), settings, tmp_path, seed=3, device="cpu", on_step=losses
     )
-    assert REVISIONS["noise"] == 1
+    assert REVISIONS["noise"] == 2
     assert losses.values[KEPT] == pytest.approx(
         [-0.26261, -0.18842, -0.24686, -1.26287, -0.99913], rel=1e-2, abs=1e-3
     )

@@ -241,3 +241,29 @@ def test_crop_must_fit_network_and_field() -> None:
         recipe["pairs"]["crop_px"] = crop
         with pytest.raises(SettingsError, match=message):
             Recipe.parse(recipe)
+
+
+@pytest.mark.parametrize("found_again", [True, False])
+def test_a_great_loss_is_computed_again_and_left_out_if_it_is_not_the_batchs(
+    tmp_path: Path, found_again: bool
+) -> None:
+    class Task:
+        calls = 0
+
+        def loss(self, network: torch.nn.Module, step: int) -> torch.Tensor:
+            wild = step == 15 and (found_again or self.calls == 0)
+            self.calls += step == 15
+            return network(torch.ones(1, 4)).square().mean() + (1000.0 if wild else 1.0)
+
+        def validate(self, network: torch.nn.Module, step: int) -> dict[str, float]:
+            return {}
+
+    settings = OptimizerSettings(steps=20, warmup_steps=1, bf16=False, log_every=10)
+    train(torch.nn.Linear(4, 1), Task(), settings, tmp_path, {}, device="cpu")
+    first, last = read_records(tmp_path / LOG)
+    assert "great_losses" not in first
+    step, loss, again = last["great_losses"][0]
+    assert (step, len(last["great_losses"])) == (16, 1)
+    assert loss > 1000
+    assert (again > 1000) == found_again
+    assert last.get("skipped", 0) == (0 if found_again else 1)

@@ -8,7 +8,7 @@ import torch
 from nt2c.noise.samplers import WhiteNoise
 from nt2c.training import synthesizer, synthesizer_task
 from nt2c.training.denoiser import train_denoiser
-from nt2c.training.recorrupted import RealCrops
+from nt2c.training.recorrupted import NoisyMicrograph, RealCrops
 from nt2c.training.settings import Recipe
 from nt2c.training.synthesizer import SynthesizerSettings, train_synthesizer
 
@@ -44,9 +44,8 @@ def train_both(folder: Path) -> list[dict[str, torch.Tensor]]:
     levels = torch.rand(60, 1, 1, generator=random) + 0.5
     windows = levels * torch.randn(60, 16, 16, generator=random)
     recipe = Recipe.parse(RECIPE, "tiny")
-    crops = RealCrops(
-        [micrograph], WhiteNoise(), 1.0, 32, recipe.recorrupted, recipe.seed, torch.device("cpu")
-    )
+    own = [NoisyMicrograph(micrograph, WhiteNoise(), 1.0)]
+    crops = RealCrops(own, 32, recipe.recorrupted, recipe.seed, torch.device("cpu"))
     denoiser = train_denoiser(recipe, folder / "denoiser", device="cpu", real=crops)
     sampler = train_synthesizer(
         windows, torch.arange(60), SynthesizerSettings.parse(SYNTHESIZER, "tiny"),

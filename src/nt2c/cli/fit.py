@@ -66,6 +66,13 @@ Seed = Annotated[
     int | None,
     typer.Option(min=0, help="Of all that is drawn.", show_default="that of the recipe"),
 ]
+Time = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME",
+        help="Wall time that the fit shall take, such as 10m, in place of the recipe's steps.",
+    ),
+]
 
 
 def fit(
@@ -79,6 +86,7 @@ def fit(
     mask: Masks = None,
     device: Device = "auto",
     seed: Seed = None,
+    time: Time = None,
 ) -> int:
     """Make a model from your own micrographs: their noise is learned and transferred.
 
@@ -94,6 +102,7 @@ def fit(
     from nt2c.training.processes import join
 
     job = plan(inputs, output, recipe, pixel_size, structure, model, noise, mask, device, seed)
+    job = within(time, job)
     first = join(device).first
     with locked(output) if first else nullcontext(), ConsoleWatch(quiet=not first) as watch:
         result = fit_model(job, watch)
@@ -155,6 +164,15 @@ def plan(
         device=device,
         notes=tuple(notes),
     )
+
+
+def within(time: str | None, job: "FitJob") -> "FitJob":
+    """Give a job a wall time, if any."""
+    from dataclasses import replace
+
+    from nt2c.pipeline.budget import seconds_of
+
+    return job if time is None else replace(job, time_s=seconds_of(time))
 
 
 def complain(result: "FitResult") -> int:

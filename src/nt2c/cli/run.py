@@ -16,8 +16,10 @@ from nt2c.cli.fit import (
     RecipeOption,
     Seed,
     Structures,
+    Time,
     complain,
     plan,
+    within,
 )
 from nt2c.cli.terminal import say, warn
 from nt2c.core.advice import EXTRACT_FROM_RAW
@@ -50,6 +52,7 @@ def run(
     ] = None,
     device: Device = "auto",
     seed: Seed = None,
+    time: Time = None,
 ) -> int:
     """Fit a model to micrographs, denoise them with it, measure, and write a page.
 
@@ -66,6 +69,7 @@ def run(
     from nt2c.report.sources import find_source
 
     job = plan(inputs, output, recipe, pixel_size, structure, model, noise, mask, device, seed)
+    job = within(time, job)
     with locked(output), ConsoleWatch() as watch:
         result = fit_model(job, watch)
         summary = _denoise(job, result, watch)

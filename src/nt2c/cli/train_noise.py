@@ -100,7 +100,7 @@ def train_noise(
 def verdict(aucs: dict[str, "Measure"]) -> str:
     """Say in a sentence whether the first of the samplers judged is worth its place.
 
-    Differences below half the length of the 95 % interval are taken for chance.
+    Small differences are taken for chance (`Measure.below`).
     """
     (name, own), *others = aucs.items()
     if own.high - own.low > _UNSURE:
@@ -110,11 +110,10 @@ def verdict(aucs: dict[str, "Measure"]) -> str:
     else:
         text = f"not perfect: a classifier tells {name} noise from real noise"
     text += f" (AUC {own.value:.2f}, {own.low:.2f} to {own.high:.2f})"
-    chance = (own.high - own.low) / 2
     for other, auc in others:
-        if own.value < auc.value - chance:
+        if own.below(auc):
             text += f"; {other} noise is worse ({auc.value:.2f})"
-        elif auc.value < own.value - chance:
+        elif auc.below(own):
             text += f"; {other} noise is better ({auc.value:.2f}): use --kind {other}"
         else:
             text += f"; {other} noise, which is simpler, does as well ({auc.value:.2f})"

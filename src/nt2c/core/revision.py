@@ -15,8 +15,8 @@ REVISIONS: dict[Part, int] = {
     "denoising": 2,
     "windows": 2,
     "contrast": 1,
-    "noise": 1,
-    "training": 1,
+    "noise": 2,
+    "training": 2,
 }
 
 

@@ -34,6 +34,10 @@ class Measure:
         """Whether sets of the same noise would hardly give this value."""
         return not self.same_low <= self.value <= self.same_high
 
+    def below(self, other: "Measure") -> bool:
+        """Whether it is less than another by more than chance: half the length of its interval."""
+        return self.value < other.value - (self.high - self.low) / 2
+
     def to_record(self) -> dict[str, float | bool | None]:
         """All figures for a record in JSON."""
         return {**asdict(self), "differs": self.differs}

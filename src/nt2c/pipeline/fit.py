@@ -77,8 +77,10 @@ def fit(job: FitJob, watch: Watch) -> FitResult:
     final = job
     if job.recipe.first_steps:
         folder, recipe = job.folder / FIRST, job.recipe.first_round()
-        found = _round(replace(job, folder=folder, recipe=recipe), progress, f"{FIRST} ")
-        final = replace(job, coarse=load_model(found / MODEL))
+        share = job.recipe.first_steps / (job.recipe.first_steps + job.recipe.optimizer.steps)
+        first = replace(job, folder=folder, recipe=recipe)
+        found = _round(first, progress, f"{FIRST} ", share)
+        final = replace(job, coarse=load_model(found / MODEL), given=job.coarse)
     training = _round(final, progress)
     model, record = job.folder / MODEL, _record(job, progress)
     if progress.team.first:
@@ -96,6 +98,11 @@ class _Progress:
         self.team = team
         self.done: dict[str, Outcome] = {}
         self.said: dict[str, str] = {}
+
+    @property
+    def seconds(self) -> float:
+        """What the stages so far have taken, in whatever run they were done."""
+        return sum(outcome.seconds for outcome in self.done.values())
 
     def do(
         self, name: str, stage: Stage, work: Work, total: int, *, together: bool = False
@@ -118,8 +125,11 @@ class _Progress:
         return outcome
 
 
-def _round(job: FitJob, progress: _Progress, prefix: str = "") -> Path:
-    """Do the four stages in the folder of the job; return that of the training."""
+def _round(job: FitJob, progress: _Progress, prefix: str = "", share: float = 1.0) -> Path:
+    """Do the four stages in the folder of the job; return that of the training.
+
+    Where the fit has a time, the training takes a share of what is left of it.
+    """
     recipe, watch = job.recipe, progress.watch
     windows = progress.do(
         prefix + WINDOWS,
@@ -141,10 +151,11 @@ def _round(job: FitJob, progress: _Progress, prefix: str = "") -> Path:
         together=recipe.noise == "wgan",
     )
     earlier = Earlier(*(job.folder / name for name in (WINDOWS, NOISE, CONTRAST_STAGE)))
+    seconds = share * (job.time_s - progress.seconds) if job.time_s is not None else None
     progress.do(
         prefix + TRAINING,
         _training_stage(job, [windows, noise, contrast]),
-        lambda f: train_final(job, earlier, f, watch),
+        lambda f: train_final(job, earlier, f, watch, seconds),
         recipe.optimizer.steps,
         together=True,
     )
@@ -202,6 +213,8 @@ def _training_stage(job: FitJob, earlier: Sequence[Outcome]) -> Stage:
         mode="json", include={"name", "network", "recorrupted", "optimizer"}
     )
     settings["coarse"] = model_fingerprint(job.coarse)
+    settings["time_s"] = job.time_s
+    settings["given"] = model_fingerprint(job.given) if job.given else None
     return Stage(
         job.folder / TRAINING,
         settings,
@@ -222,6 +235,7 @@ def _record(job: FitJob, progress: _Progress) -> dict[str, Any]:
         },
         "inputs": [str(item.path.absolute()) for item in job.inputs],
         "notes": list(job.notes),
+        "time_s": job.time_s,
         "structures": [str(path) for path in job.structures],
         "device": job.device,
         "threads": torch.get_num_threads(),
@@ -258,7 +272,7 @@ def _extract(job: FitJob, folder: Path, watch: Watch) -> Mapping[str, Any]:
         on_file=tell,
     )
     failed = [_named(Path(one["path"]), one["reason"]) for one in summary["skipped"]]
-    return {**summary, "failed": failed}
+    return {**summary, "failed": failed, "given": len(job.inputs), "looked_at": done}
 
 
 def _named(path: Path, reason: str) -> str:

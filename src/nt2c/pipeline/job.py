@@ -23,6 +23,8 @@ class FitJob:
         Everything else that the result depends on.
     coarse : DenoiserModel
         Finds the particle-free windows, and is trained further unless the recipe has a network.
+    given : DenoiserModel or None
+        What the whole fit started from, where `coarse` is of its first round.
     pixel_size_a : float or None
         The user's pixel size, angstrom; counts before that of STAR file and header.
     structures : tuple of Path
@@ -31,6 +33,8 @@ class FitJob:
         Folder of masks with the names of the micrographs: no windows where they are not 0.
     device : str
         "auto", "cpu" or "cuda".
+    time_s : float or None
+        Wall time that the fit shall take, in place of the recipe's steps.
     notes : tuple of str
         What the user should know of how the job was made, such as what was left out.
     """
@@ -39,10 +43,12 @@ class FitJob:
     folder: Path
     recipe: FitRecipe
     coarse: DenoiserModel
+    given: DenoiserModel | None = None
     pixel_size_a: float | None = None
     structures: tuple[Path, ...] = ()
     masks: Path | None = None
     device: str = "auto"
+    time_s: float | None = None
     notes: tuple[str, ...] = ()
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from nt2c.core.random import stream
+from nt2c.core.words import plural
 from nt2c.models.synthesizer import NoiseSynthesizer
 from nt2c.noise.samplers import BootstrapNoise, ColouredNoise, NoiseSampler, WhiteNoise
 from nt2c.noise.statistics import LEAST_WINDOWS, Fidelity, compare
@@ -22,13 +23,15 @@ from nt2c.training.sampler_files import write_sampler
 from nt2c.training.synthesizer import SynthesizerSettings, train_synthesizer
 
 SAMPLER = "sampler.safetensors"
+FEW = 30
+"""Windows that judge: fewer say little."""
 _HELD_OUT = 0.2
 
 
 @dataclass(frozen=True)
 class Split:
     """Windows (n, s, s) to learn from and to judge by, the numbers of their micrographs, and
-    their pixel size in angstrom.
+    their pixel size in angstrom; `names` of the micrographs by their numbers, where they have any.
     """
 
     learn: Tensor
@@ -36,6 +39,7 @@ class Split:
     learn_groups: Tensor
     judge_groups: Tensor
     pixel_size_a: float
+    names: tuple[str, ...] = ()
 
 
 def split_windows(folder: Path) -> Split:
@@ -62,18 +66,22 @@ def split_windows(folder: Path) -> Split:
         number_of[~chosen],
         number_of[chosen],
         pixel_size_a,
+        tuple(names.tolist()),
     )
 
 
 def learn_noise(job: FitJob, windows: Path, folder: Path, watch: Watch) -> Mapping[str, Any]:
     """Fit the recipe's sampler, leave it in `folder` and return how like the noise it is.
 
-    A coloured Gaussian field is judged beside it. Processes that train together all fit; only the
-    first one leaves and returns something.
+    A coloured Gaussian field is judged beside it, and takes the place of a WGAN that is not better
+    on the windows held out, or of which too few would judge it. Processes that train together all
+    fit; only the first one leaves and returns something.
     """
     split, recipe = split_windows(windows), job.recipe
+    few = recipe.noise == NoiseSynthesizer.kind and len(split.judge) < FEW
+    asked: NoiseKind = "coloured" if few else recipe.noise
     sampler = fit_sampler(
-        recipe.noise,
+        asked,
         split,
         recipe.synthesizer,
         folder,
@@ -83,23 +91,40 @@ def learn_noise(job: FitJob, windows: Path, folder: Path, watch: Watch) -> Mappi
     )
     if not join(job.device).first:
         return {}
+
+    def judged(one: NoiseSampler) -> Fidelity:
+        return judge_sampler(one, split, seed=recipe.seed, device=job.device)
+
+    record: dict[str, Any] = {"learned_from": len(split.learn), "judged_by": len(split.judge)}
+    fidelity, instead = judged(sampler), ""
+    if few:
+        instead = f"{plural(len(split.judge), 'held-out window')} are too few to judge a WGAN by"
+    elif sampler.kind != ColouredNoise.kind:
+        coloured = ColouredNoise.fit(split.learn, split.learn_groups)
+        beside = judged(coloured)
+        record["coloured"] = beside.to_record()
+        if isinstance(sampler, NoiseSynthesizer):
+            record["chosen_step"] = sampler.metadata["step"]
+            record["warnings"] = sampler.metadata["warnings"]
+            if not _better(fidelity, beside):
+                instead = "the WGAN is no better on held-out windows"
+                record["wgan"] = fidelity.to_record()
+                record["warnings"] = []
+                sampler, fidelity = coloured, beside
+                del record["coloured"]
     write_sampler(folder / SAMPLER, sampler, split.pixel_size_a)
-
-    def judged(one: NoiseSampler) -> dict[str, Any]:
-        return judge_sampler(one, split, seed=recipe.seed, device=job.device).to_record()
-
-    record: dict[str, Any] = {
+    return record | {
         "noise": sampler.kind,
-        "learned_from": len(split.learn),
-        "judged_by": len(split.judge),
-        "fidelity": judged(sampler),
+        "asked": recipe.noise,
+        "instead": instead,
+        "fidelity": fidelity.to_record(),
     }
-    if sampler.kind != ColouredNoise.kind:
-        record["coloured"] = judged(ColouredNoise.fit(split.learn, split.learn_groups))
-    if isinstance(sampler, NoiseSynthesizer):
-        record["warnings"] = sampler.metadata["warnings"]
-        record["chosen_step"] = sampler.metadata["step"]
-    return record
+
+
+def _better(fidelity: Fidelity, other: Fidelity) -> bool:
+    """Whether a classifier tells noise from real noise less well, by more than chance."""
+    own, beside = fidelity.classifier_auc, other.classifier_auc
+    return own is not None and beside is not None and own.below(beside)
 
 
 def fit_sampler(

@@ -1,6 +1,5 @@
 """Settings of a fit: one recipe describes how a model is made from micrographs."""
 
-from importlib import resources
 from pathlib import Path
 from typing import Literal, Self
 
@@ -8,7 +7,7 @@ from pydantic import Field, model_validator
 
 from nt2c.core.errors import SettingsError
 from nt2c.core.settings import Settings
-from nt2c.io.recipes import read_settings
+from nt2c.io.recipes import read_settings, recipe_folder
 from nt2c.io.star import StarOptics
 from nt2c.models.unet import UNetSettings
 from nt2c.noise.extraction import ExtractionSettings
@@ -128,12 +127,6 @@ class FitRecipe(Settings):
                 f"recipe {self.name}: simulation.pixel_size_a = {asked_a:g} is not that of the "
                 f"model to start from, {pixel_size_a:g}; leave it out, or give another --model"
             )
-
-
-def recipe_folder() -> Path:
-    """Folder of the recipes that come with nt2c: in the package, or in the source tree."""
-    packaged = Path(str(resources.files("nt2c") / "recipes"))
-    return packaged if packaged.is_dir() else Path(__file__).resolve().parents[3] / "recipes"
 
 
 FIT_RECIPES = ("quick", "fit", "paper")

@@ -1,42 +1,62 @@
 """The stages that use what was learned: contrast of the particles, and the final denoiser."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from nt2c.core.errors import InputError
 from nt2c.core.random import stream
 from nt2c.inference.denoiser import load_model
 from nt2c.io.records import read_records, write_json
 from nt2c.io.weights import write_weights
-from nt2c.noise.samplers import ColouredNoise
-from nt2c.noise.transfer import Contrast
+from nt2c.models.denoiser import DenoiserModel
+from nt2c.noise.samplers import BootstrapNoise, NoiseSampler
+from nt2c.noise.transfer import Contrast, TransferSettings
+from nt2c.pipeline.budget import STEPS, decided_steps, steps_within
+from nt2c.pipeline.choosing import (
+    FIELDS,
+    FITTED,
+    GIVEN,
+    HALF,
+    MICROGRAPHS,
+    START,
+    Choice,
+    blended,
+    choose,
+    errors_on_fields,
+    errors_on_micrographs,
+)
 from nt2c.pipeline.job import FitJob, Watch
 from nt2c.pipeline.judging import noise_left
 from nt2c.pipeline.learning import SAMPLER, Split, split_windows
+from nt2c.pipeline.own_noise import (
+    keep_own_noise,
+    noisy_micrographs,
+    prepared_micrographs,
+    taught,
+)
 from nt2c.pipeline.specimen import species_from_file
-from nt2c.pipeline.window_files import load_prepared, prepared_paths
 from nt2c.simulation.bank import Species
 from nt2c.simulation.settings import SimulationSettings
-from nt2c.training.denoiser import train_denoiser, training_device
+from nt2c.training.denoiser import measure_pace, train_denoiser, training_device
 from nt2c.training.loop import LOG
 from nt2c.training.processes import join
-from nt2c.training.recorrupted import RealCrops, unlike_one_noise
-from nt2c.training.sampler_files import load_sampler, write_sampler
-from nt2c.training.settings import RecorruptedSettings
+from nt2c.training.recorrupted import NoisyMicrograph, RealCrops
+from nt2c.training.sampler_files import load_sampler
+from nt2c.training.settings import Recipe, RecorruptedSettings
 from nt2c.training.transfer import TransferSource, measure_contrast
 
 CONTRAST = "contrast.json"
 MODEL = "model.safetensors"
 EXAMPLES = "examples.npy"
-OWN_NOISE = "own_noise.safetensors"
 _EXAMPLE_COUNT = 8
+_CANDIDATES = 4
 _WITHOUT = "trained on simulated particles alone, and not on the micrographs themselves too: {}"
 
 
@@ -78,82 +98,163 @@ def _rounded(record: Mapping[str, Any]) -> dict[str, Any]:
     return {key: cut(value) for key, value in record.items()}
 
 
-def train_final(job: FitJob, earlier: Earlier, folder: Path, watch: Watch) -> Mapping[str, Any]:
-    """Train the denoiser on transferred pairs; leave it and noisy examples of them in `folder`.
+def train_final(
+    job: FitJob, earlier: Earlier, folder: Path, watch: Watch, seconds: float | None = None
+) -> Mapping[str, Any]:
+    """Train the denoiser on transferred pairs; leave the best of it and of what it started from,
+    and noisy examples of the pairs, in `folder`.
 
-    Processes that train together all train; only the first one leaves and returns something.
+    With `seconds` the whole takes that long, in place of the recipe's steps. Processes that train
+    together all train; only the first one leaves and returns something.
     """
+    started = time.monotonic()
     split = split_windows(earlier.windows)
     settings = job.recipe.denoiser(job.coarse.network.settings, job.coarse.pixel_size_a)
-    source = _source(job, earlier)
-    real, without = _real_crops(job, earlier.windows, split, folder)
-    if real is None:
+    sampler = load_sampler(earlier.noise / SAMPLER, job.coarse.pixel_size_a)
+    source = _source(job, earlier, sampler, job.recipe.transfer)
+    own = _own_micrographs(job, earlier.windows, split, folder)
+    if own.crops is None:
         settings = settings.replace(recorrupted=RecorruptedSettings())
+    trained_on = job.recipe.network is None
+    if seconds is not None:
+        left = seconds - (time.monotonic() - started)
+        steps = _steps_within(left, job, settings, folder, source, own)
+        settings = settings.replace(optimizer=settings.optimizer.replace(steps=steps))
     model = train_denoiser(
         settings,
         folder,
         device=job.device,
         on_step=lambda step, loss: watch.advance(step, loss=loss),
         source=source,
-        start=job.coarse if job.recipe.network is None else None,
-        real=real,
+        start=job.coarse if trained_on else None,
+        real=own.crops,
         windows=split.judge,
     )
     if not join(job.device).first:
         return {}
+    record: dict[str, Any] = {
+        "precision": model.metadata["precision"],
+        "steps": settings.optimizer.steps,
+    }
+    if trained_on:
+        model, choice = _best(job, earlier, split, model, own.micrographs)
+        record["choice"] = choice.to_record()
     examples = torch.cat([source.fields(draw, 1).noisy[0] for draw in range(_EXAMPLE_COUNT)])
     np.save(folder / EXAMPLES, examples.half().cpu().numpy())
     write_weights(folder / MODEL, *model.to_tensors())
     written = load_model(folder / MODEL)
-    return read_records(folder / LOG)[-1] | {
-        "noise_left": asdict(noise_left(written, earlier.windows, job.device)),
-        "noise_left_before": asdict(noise_left(job.coarse, earlier.windows, job.device)),
-        "precision": model.metadata["precision"],
-        "on_micrographs": real is not None,
-        "warnings": [without] if without else [],
+    return (
+        read_records(folder / LOG)[-1]
+        | record
+        | {
+            "noise_left": asdict(noise_left(written, earlier.windows, job.device)),
+            "noise_left_before": asdict(noise_left(job.coarse, earlier.windows, job.device)),
+            "on_micrographs": own.crops is not None,
+            "warnings": list(own.warnings),
+        }
+    )
+
+
+def _steps_within(
+    seconds: float, job: FitJob, settings: Recipe, folder: Path, source: TransferSource, own: "_Own"
+) -> int:
+    """Steps of the training such that it, and what follows, takes so many seconds."""
+    team, started = join(job.device), time.monotonic()
+    if team.lead(lambda: (folder / STEPS).exists()):
+        return team.lead(lambda: decided_steps(folder, lambda: 0))
+    pace = measure_pace(
+        settings,
+        device=job.device,
+        source=source,
+        start=job.coarse if job.recipe.network is None else None,
+        real=own.crops,
+    )
+    pairs = settings.pairs
+    height, width = settings.simulation.shape
+    micrographs = sum(one.image.numel() for one in own.micrographs)
+    crops = pairs.batch + (settings.recorrupted.batch if own.crops else 0)
+
+    def decide() -> int:
+        return steps_within(
+            seconds - (time.monotonic() - started),
+            pace,
+            fields=3 * pairs.validation_fields + _EXAMPLE_COUNT,
+            judged_px=_CANDIDATES * (pairs.validation_fields * height * width + micrographs),
+            crops_px=crops * pairs.crop_px**2,
+        )
+
+    return team.lead(lambda: decided_steps(folder, decide))
+
+
+def _best(
+    job: FitJob,
+    earlier: Earlier,
+    split: Split,
+    fitted: DenoiserModel,
+    micrographs: Sequence[NoisyMicrograph],
+) -> tuple[DenoiserModel, Choice]:
+    """The best of the fitted model and of those it started from, on data held out from it."""
+    recipe = job.recipe
+    candidates = {FITTED: fitted, HALF: blended(fitted, job.coarse), START: job.coarse}
+    if job.given is not None:
+        candidates[GIVEN] = job.given
+    real_noise = BootstrapNoise.fit(split.judge, split.judge_groups)
+    exact = recipe.transfer.replace(spectrum_spread=0.0, simulated_share=0.0)
+    fields, _ = _source(job, earlier, real_noise, exact).held_out(
+        recipe.pairs.validation_fields, job.coarse.network.stride
+    )
+    floor, device = recipe.pairs.loss_floor, job.device
+    errors = {
+        FIELDS: {
+            name: errors_on_fields(model, fields, floor, device)
+            for name, model in candidates.items()
+        }
     }
+    if micrographs:
+        strength = recipe.recorrupted.strength
+        errors[MICROGRAPHS] = {
+            name: errors_on_micrographs(
+                model, micrographs, strength, floor, seed=recipe.seed, device=device
+            )
+            for name, model in candidates.items()
+        }
+    choice = choose(errors, GIVEN if GIVEN in candidates else START)
+    metadata = fitted.metadata | {"choice": choice.to_record()}
+    return DenoiserModel(candidates[choice.taken].network, fitted.pixel_size_a, metadata), choice
 
 
-def _real_crops(
-    job: FitJob, micrographs: Path, split: Split, folder: Path
-) -> tuple[RealCrops | None, str]:
-    """Crops of the micrographs themselves to train on too; or why there are none, where asked.
+@dataclass(frozen=True)
+class _Own:
+    """Crops of the micrographs themselves, if any, the micrographs, and what to tell of them."""
 
-    The noise that is added to them is kept in `folder`: fitted again elsewhere it would differ in
-    its last bits, and a run that goes on must be the same.
-    """
-    recipe, path, windows = job.recipe, folder / OWN_NOISE, split.learn
+    crops: RealCrops | None
+    micrographs: list[NoisyMicrograph]
+    warnings: tuple[str, ...] = ()
+
+
+def _own_micrographs(job: FitJob, windows: Path, split: Split, folder: Path) -> _Own:
+    """Micrographs to train on and to judge by without truth, where the recipe asks for it."""
+    recipe = job.recipe
     if not recipe.recorrupted.weight:
-        return None, ""
-
-    def keep_noise() -> str:
-        reason = unlike_one_noise(windows, split.learn_groups)
-        if not reason and not path.exists():
-            write_sampler(path, ColouredNoise.fit(windows, split.learn_groups), split.pixel_size_a)
-        return reason
-
-    reason = join(job.device).lead(keep_noise)
+        return _Own(None, [])
+    reason = join(job.device).lead(lambda: keep_own_noise(split, folder))
     if reason:
-        return None, _WITHOUT.format(f"{reason}, and would be taken for signal")
-    images, noise = prepared_micrographs(micrographs), load_sampler(path, split.pixel_size_a)
+        return _Own(None, [], (_WITHOUT.format(f"{reason}, and would be taken for signal"),))
+    found, left_out = noisy_micrographs(windows, split, folder)
+    if not found:
+        return _Own(None, [], (_WITHOUT.format(left_out),))
+    warnings = (f"not trained on all micrographs: {left_out}",) if left_out else ()
     try:
         crops = RealCrops(
-            images,
-            noise,
-            round(float(windows.double().std()), 6),  # its last bits depend on the threads
+            [replace(one, image=taught(one.image)) for one in found],
             recipe.pairs.crop_px,
             recipe.recorrupted,
             recipe.seed,
             training_device(job.device),
         )
     except InputError as error:  # all are smaller than a crop
-        return None, _WITHOUT.format(error)
-    return crops, ""
-
-
-def prepared_micrographs(windows: Path) -> list[Tensor]:
-    """Micrographs (y, x) that the extraction kept, in units of their noise."""
-    return [load_prepared(path) for path in prepared_paths(windows)]
+        return _Own(None, found, (*warnings, _WITHOUT.format(error)))
+    return _Own(crops, found, warnings)
 
 
 def _simulation(job: FitJob) -> SimulationSettings:
@@ -170,15 +271,17 @@ def _species(job: FitJob) -> list[Species]:
     ]
 
 
-def _source(job: FitJob, earlier: Earlier) -> TransferSource:
+def _source(
+    job: FitJob, earlier: Earlier, sampler: NoiseSampler, transfer: TransferSettings
+) -> TransferSource:
     recipe = job.recipe
     stored = json.loads((earlier.contrast / CONTRAST).read_text(encoding="utf-8"))
     return TransferSource(
         _simulation(job),
         recipe.pairs,
-        recipe.transfer,
+        transfer,
         Contrast.from_record(stored),
-        load_sampler(earlier.noise / SAMPLER, job.coarse.pixel_size_a),
+        sampler,
         recipe.seed,
         training_device(job.device),
         species=_species(job),

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nt2c.core.words import plural
+from nt2c.pipeline.learning import FEW
 
 Record = Mapping[str, Any]
-_FEW = 30
 
 
 def percent(share: float) -> str:
@@ -18,9 +18,11 @@ def of_windows(record: Record) -> str:
     """How many windows were found, how large, and where."""
     side_a = record["size_px"] * record["pixel_size_a"]
     failed = len(record["failed"])
+    seen, given = record["looked_at"], record["given"]
     return (
         f"{plural(record['windows'], 'window')} of {side_a:.0f} A from "
         f"{plural(record['micrographs'], 'micrograph')}"
+        + (f" ({seen} of {given} were looked at)" if seen < given else "")
         + (f"; {plural(failed, 'input')} could not be used" if failed else "")
     )
 
@@ -28,8 +30,9 @@ def of_windows(record: Record) -> str:
 def of_noise(record: Record) -> str:
     """How like the noise the sampler's draws are, beside a coloured Gaussian field's."""
     own, coloured = record["fidelity"], record.get("coloured")
+    why = record.get("instead")
     error, judges = own["radial_error"], record["judged_by"]
-    few = f"; judged by only {plural(judges, 'window')}, which says little" if judges < _FEW else ""
+    few = f"; judged by only {plural(judges, 'window')}, which says little" if judges < FEW else ""
     spectrum = (
         f"spectrum agrees to {percent(error['value'])} in every ring (chance: "
         f"{percent(error['same_high'])})"
@@ -39,7 +42,7 @@ def of_noise(record: Record) -> str:
     beside = f" (coloured Gaussian {coloured['classifier_auc']['value']:.2f})" if coloured else ""
     return (
         f"{record['noise']}: {spectrum}, two-sample AUC {own['classifier_auc']['value']:.2f}"
-        f"{beside}{few}"
+        f"{beside}{few}" + (f"; coloured noise is taken, since {why}" if why else "")
     )
 
 
@@ -63,7 +66,7 @@ def of_training(record: Record) -> str:
     return (
         f"noise left in empty windows {percent(left['of_noise'])} "
         f"(before {percent(before['of_noise'])}); correlation with held-out truth "
-        f"{correlation:.2f}"
+        f"{correlation:.2f}" + (f"; {record['choice']['why']}" if "choice" in record else "")
     )
 
 

@@ -1,6 +1,8 @@
 """Training of a denoiser on pairs, and on real micrographs where they are given."""
 
+import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +87,7 @@ class DenoisingTask:
         output = network(both.contiguous(memory_format=torch.channels_last))
         simulated, real = output.split([len(pairs.noisy), len(noisy)])
         own = (squared_error(simulated, pairs.clean) / (power + floor)).mean()
-        error = squared_error(real, other).mean() - self._real.target_noise
+        error = squared_error(real, other).mean() - self._real.target_noise(step)
         return own + self._recipe.recorrupted.weight * error / (self._real_power + floor)
 
     def validate(self, network: nn.Module, step: int) -> Mapping[str, float]:
@@ -215,6 +217,51 @@ def train_denoiser(
         metadata["given"] = given
     assert isinstance(trained, UNet)
     return DenoiserModel(trained.cpu(), recipe.simulation.pixel_size_a, metadata)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds that a training step takes, and the making of a field."""
+
+    step_s: float
+    field_s: float
+
+
+def measure_pace(
+    recipe: Recipe,
+    *,
+    device: str,
+    source: Source,
+    start: DenoiserModel | None = None,
+    real: RealCrops | None = None,
+) -> Pace:
+    """Time some steps of the training that `train_denoiser` would do, and leave no trace.
+
+    The source keeps the fields that it has made, so that little is done twice. All processes that
+    train together take part.
+    """
+    team, where = join(device), training_device(device)
+    network = _first_network(recipe, start).to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    task = DenoisingTask(recipe, where, source=source, real=real, team=team)
+    native = training_precision(recipe.optimizer, where, team) == "bf16"
+
+    def forward(*inputs: Tensor) -> Tensor:
+        with torch.autocast(where.type, torch.bfloat16, native):
+            result: Tensor = network(*inputs)
+        return result.float()
+
+    def seconds(steps: range) -> float:
+        started = time.monotonic()
+        for step in steps:
+            task.loss(forward, step).backward()
+        if where.type == "cuda":
+            torch.cuda.synchronize(where)
+        return time.monotonic() - started
+
+    first = seconds(range(1))  # fills the pool of fields
+    timed = 2 * recipe.pairs.steps_per_fields
+    each = seconds(range(1, 1 + timed)) / timed
+    return Pace(each, max(0.0, first - each) / recipe.pairs.pool)
 
 
 def _first_network(recipe: Recipe, start: DenoiserModel | None) -> UNet:

@@ -2,7 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from statistics import median
 from typing import Any, Protocol, runtime_checkable
@@ -22,6 +23,9 @@ Network = Callable[[Tensor], Tensor]
 CHECKPOINT = "checkpoint.safetensors"
 LOG = "log.jsonl"
 _HOPELESS = 20  # steps in a row without a finite loss
+_RECENT = 50
+_GREAT = 100.0  # times the median of the recent losses
+_LEAST_LOSS = 0.1
 
 
 class Task(Protocol):
@@ -66,6 +70,13 @@ def training_precision(settings: OptimizerSettings, device: torch.device, team: 
         Those that train together.
     """
     return team.lead(lambda: "bf16" if settings.bf16 and has_fast_bf16(device) else "fp32")
+
+
+def _is_great(loss: float, recent: Collection[float]) -> bool:
+    """Whether a finite loss is far from the recent ones, of which there must be some."""
+    if not math.isfinite(loss):
+        return False
+    return len(recent) >= _RECENT // 5 and loss > _GREAT * max(median(recent), _LEAST_LOSS)
 
 
 def with_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -195,18 +206,29 @@ def train(
 
     started = saved = time.monotonic()
     losses: list[float] = []
+    recent: deque[float] = deque(maxlen=_RECENT)
+    great: list[tuple[int, float, float]] = []
     skipped = in_a_row = 0
     for step in range(done, settings.steps):
+        now, last = step + 1, step + 1 == settings.steps
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(settings, step)
         loss = task.loss(forward, step)
         accelerator.backward(loss)
         norm = accelerator.clip_grad_norm_(network.parameters(), settings.clip_norm)
         value = float(team.mean(loss.detach()))
+        false = False
+        if _is_great(value, recent) and not isinstance(task, TaskWithState):
+            # Batches depend on the step alone: what is not found again, the machine has made.
+            with torch.no_grad():
+                again = float(team.mean(task.loss(forward, step)))
+            false = not again > value / 2
+            great.append((now, value, again))
         # One batch that overflows must not cost the weights: it is left out, and counted.
-        if math.isfinite(value) and norm is not None and math.isfinite(float(norm)):
+        if not false and math.isfinite(value) and norm is not None and math.isfinite(float(norm)):
             optimizer.step()
             losses.append(value)
+            recent.append(value)
             in_a_row = 0
         else:
             skipped, in_a_row = skipped + 1, in_a_row + 1
@@ -217,7 +239,6 @@ def train(
             )
         optimizer.zero_grad()
         average.update_parameters(plain)
-        now, last = step + 1, step + 1 == settings.steps
         if on_step:
             on_step(now, value)
         record: dict[str, Any] = {}
@@ -229,11 +250,14 @@ def train(
             rate = (now - done) / (time.monotonic() - started)
             if skipped:
                 record["skipped"] = skipped
+            if great:
+                record["great_losses"] = [list(one) for one in great]  # step, loss, loss again
             # Rare steps have a loss thousands of times the others', which a mean would show alone.
             usual = median(losses) if losses else None
             figures = {"step": now, "loss": usual, "loss_max": max(losses, default=None)}
             append_record(folder / LOG, figures | {"steps_per_s": rate, **record})
             losses.clear()
+            great.clear()
             skipped = 0
         if last or time.monotonic() - saved > 60 * settings.checkpoint_minutes:
             state = _pack(plain, average, optimizer, task)

@@ -5,6 +5,7 @@ what its own look like, without truth: what one copy says of the other can only 
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 from nt2c.core.errors import InputError
 from nt2c.core.random import stream
 from nt2c.noise.features import moments, skewness_and_kurtosis
-from nt2c.noise.samplers import NoiseSampler, standardised
+from nt2c.noise.samplers import NoiseSampler
 from nt2c.training.digest import digest
 from nt2c.training.pairs import Pairs, crop, turned
 from nt2c.training.settings import RecorruptedSettings
@@ -21,51 +22,56 @@ from nt2c.training.settings import RecorruptedSettings
 _LARGEST_KURTOSIS = 0.3
 """Windows of six data sets with Gaussian noise have -0.02 to 0.03, those with tails 1.6."""
 _FARTHEST = 5.0  # standard deviations: a few hot pixels are no tails
-_LARGEST_SPREAD = 0.05
-"""Of five data sets: 0 to 0.027; of micrographs whose ice differs 0.09."""
 
 
-def unlike_one_noise(windows: Tensor, groups: Tensor) -> str:
-    """Say why one Gaussian noise cannot stand for that of all micrographs; empty if it can.
+def excess_kurtosis(windows: Tensor, groups: Tensor) -> float:
+    """Excess kurtosis of noise windows (n, s, s), each micrograph brought to variance 1."""
+    scaled = windows.clone()
+    for number in groups.unique():
+        own = groups == number
+        scaled[own] = (windows[own] - windows[own].mean()) / windows[own].std()
+    values = scaled.clamp(-_FARTHEST, _FARTHEST)
+    return float(skewness_and_kurtosis(moments(values).mean(0))[1])
 
-    Noise that is added and subtracted is independent only if it is Gaussian, and as strong as that
-    of the micrograph; else what it lacks counts as signal.
 
-    Parameters
+def is_gaussian(kurtosis: float) -> bool:
+    """Whether noise of this excess kurtosis can be recorrupted.
+
+    Noise that is added and subtracted is independent only if it is Gaussian; else what it lacks
+    counts as signal.
+    """
+    return abs(kurtosis) <= _LARGEST_KURTOSIS
+
+
+@dataclass(frozen=True)
+class NoisyMicrograph:
+    """A micrograph and Gaussian noise that is as its own.
+
+    Attributes
     ----------
-    windows : Tensor
-        Particle-free windows (n, s, s).
-    groups : Tensor
-        Number of each window's micrograph (n,).
+    image : Tensor
+        (y, x), in units of the noise.
+    noise : NoiseSampler
+        Of unit variance, with the spectrum of the micrograph's.
+    noise_sd : float
+        Standard deviation of the micrograph's, in units of the noise: more takes signal for noise,
+        less noise for signal.
+    source : str
+        What the noise was made from, for the fingerprint of a run: what is computed from it
+        differs in its last bits between machines.
     """
-    values = standardised(windows).clamp(-_FARTHEST, _FARTHEST)
-    kurtosis = float(skewness_and_kurtosis(moments(values).mean(0))[1])
-    if abs(kurtosis) > _LARGEST_KURTOSIS:
-        return f"their noise is not Gaussian (excess kurtosis {kurtosis:.1f})"
-    spread = _between_groups(values.square().mean((1, 2)), groups)
-    if spread > _LARGEST_SPREAD:
-        return f"their noise differs in power from one to the other (by {100 * spread:.0f} %)"
-    return ""
+
+    image: Tensor
+    noise: NoiseSampler
+    noise_sd: float
+    source: str = ""
+
+    def drawn(self, shape: tuple[int, int], generator: torch.Generator) -> Tensor:
+        """Draw noise (y, x) as strong as the micrograph's."""
+        return self.noise_sd * self.noise.sample((1, *shape), generator)[0]
 
 
-def _between_groups(values: Tensor, groups: Tensor) -> float:
-    """Standard deviation of the groups' expectations, less what chance within groups explains, in
-    units of the mean: the analysis-of-variance estimate (Searle et al. 1992, ch. 3.6).
-    """
-    parts = [values[groups == number] for number in groups.unique()]
-    count, free = len(parts), len(values) - len(parts)
-    if count < 2 or free < 1:
-        return 0.0
-    sizes = torch.tensor([len(part) for part in parts], dtype=values.dtype)
-    means = torch.stack([part.mean() for part in parts])
-    mean = values.mean()
-    within = sum(float((part - part.mean()).square().sum()) for part in parts) / free
-    between = float((sizes * (means - mean).square()).sum()) / (count - 1)
-    size = float(sizes.sum() - sizes.square().sum() / sizes.sum()) / (count - 1)
-    return float(max(0.0, (between - within) / size) ** 0.5 / mean)
-
-
-def recorrupt(image: Tensor, noise: Tensor, strength: float) -> Pairs:
+def recorrupt(image: Tensor, noise: Tensor, strength: float) -> tuple[Tensor, Tensor]:
     """Split a noisy image y into y + a z and y - z / a, with z the `noise` and a the `strength`.
 
     Where z is Gaussian and as strong and as correlated as the noise of y, the noise of the two is
@@ -80,7 +86,22 @@ def recorrupt(image: Tensor, noise: Tensor, strength: float) -> Pairs:
     strength : float
         Above 0; the first copy holds 1 + a^2 times the noise of y, the second one 1 + 1 / a^2.
     """
-    return Pairs(image + strength * noise, image - noise / strength)
+    return image + strength * noise, image - noise / strength
+
+
+def target_noise(noise_sd: float, strength: float) -> float:
+    """Variance of the noise in the second copy."""
+    return noise_sd**2 * (1 + 1 / strength**2)
+
+
+def signal_power(micrographs: Sequence[NoisyMicrograph]) -> float:
+    """What the micrographs' mean variance is above that of their noise, or 0.
+
+    One figure for all: in a single crop the variance of the noise differs by as much as faint
+    signal adds.
+    """
+    above = [float(m.image.double().var()) - m.noise_sd**2 for m in micrographs]
+    return max(0.0, sum(above) / len(above))
 
 
 class RealCrops:
@@ -88,13 +109,8 @@ class RealCrops:
 
     Parameters
     ----------
-    micrographs : sequence of Tensor
-        Images (y, x) in units of the noise, of any sizes.
-    noise : NoiseSampler
-        Gaussian, of unit variance, with the spectrum of theirs.
-    noise_sd : float
-        Standard deviation of their noise, in units of the noise: more takes signal for noise, less
-        noise for signal.
+    micrographs : sequence of NoisyMicrograph
+        Of any sizes; those smaller than a crop are left out.
     crop_px : int
         Side of the crops.
     settings : RecorruptedSettings
@@ -112,63 +128,65 @@ class RealCrops:
 
     def __init__(
         self,
-        micrographs: Sequence[Tensor],
-        noise: NoiseSampler,
-        noise_sd: float,
+        micrographs: Sequence[NoisyMicrograph],
         crop_px: int,
         settings: RecorruptedSettings,
         seed: int,
         device: torch.device,
     ) -> None:
-        self._micrographs = [m.to(device) for m in micrographs if min(m.shape) >= crop_px]
+        self._micrographs = [
+            replace(m, image=m.image.to(device))
+            for m in micrographs
+            if min(m.image.shape) >= crop_px
+        ]
         if not self._micrographs:
             raise InputError(
                 f"no micrograph is as large as a training crop of {crop_px} pixels; set a smaller "
                 "pairs.crop_px"
             )
-        self._noise = noise
-        self._noise_sd = noise_sd
         self._crop_px = crop_px
         self._settings = settings
         self._seed = seed
         self._device = device
 
     @property
-    def target_noise(self) -> float:
-        """Variance of the noise in the second copies."""
-        return self._noise_sd**2 * (1 + 1 / self._settings.strength**2)
-
-    @property
     def signal_power(self) -> float:
-        """What the micrographs' mean variance is above that of their noise, or 0.
+        """What the micrographs' mean variance is above that of their noise, or 0."""
+        return signal_power(self._micrographs)
 
-        One figure for all: in a single crop, or from one ice to the next, the variance of the noise
-        differs by as much as faint signal adds.
-        """
-        variances = [float(m.double().var()) for m in self._micrographs]
-        return max(0.0, sum(variances) / len(variances) - self._noise_sd**2)
+    def _draws(self, step: int) -> list[list[float]]:
+        generator = stream(self._seed, "real crops", step)
+        return torch.rand(self._settings.batch, 5, generator=generator).tolist()
+
+    def _drawn(self, which: float) -> NoisyMicrograph:
+        return self._micrographs[int(which * len(self._micrographs))]
+
+    def target_noise(self, step: int) -> float:
+        """Mean variance of the noise in the second copies of a step."""
+        strength = self._settings.strength
+        own = [
+            target_noise(self._drawn(which).noise_sd, strength) for which, *_ in self._draws(step)
+        ]
+        return sum(own) / len(own)
 
     def batch(self, step: int) -> Pairs:
         """Return the crops of a step, each of the two (n, 1, y, x)."""
-        count, side = self._settings.batch, self._crop_px
-        draws = torch.rand(count, 5, generator=stream(self._seed, "real crops", step)).tolist()
+        side = self._crop_px
         generator = stream(self._seed, "recorruption", step, self._device)
-        noise = self._noise_sd * self._noise.sample((count, side, side), generator)
         pairs = []
-        for own, (which, y, x, flip, turn) in zip(noise, draws, strict=True):
-            micrograph = self._micrographs[int(which * len(self._micrographs))]
-            image = crop(micrograph, side, y, x)
-            both = recorrupt(image, own, self._settings.strength)
+        for which, y, x, flip, turn in self._draws(step):
+            micrograph = self._drawn(which)
+            noise = micrograph.drawn((side, side), generator)
+            both = recorrupt(crop(micrograph.image, side, y, x), noise, self._settings.strength)
             # Noise need not be the same in all directions: crops are turned together with it.
-            pairs.append(turned(torch.stack([both.noisy, both.clean]), flip, turn))
+            pairs.append(turned(torch.stack(both), flip, turn))
         noisy, other = torch.stack(pairs, 1)[:, :, None]
         return Pairs(noisy, other)
 
     def describe(self) -> Mapping[str, Any]:
         """Everything that the crops are made of beyond the recipe."""
-        tensors, metadata = self._noise.to_tensors()
         return {
-            "micrographs": digest(self._micrographs),
-            "noise": {"kind": metadata["kind"], "digest": digest(tensors.values())},
-            "noise_sd": self._noise_sd,
+            "micrographs": digest([m.image for m in self._micrographs]),
+            "noise": [f"{m.noise.kind} {m.source}".strip() for m in self._micrographs],
+            "noise_sd": [round(m.noise_sd, 4) for m in self._micrographs],
         }

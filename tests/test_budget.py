@@ -1,0 +1,52 @@
+"""A fit within a wall time: steps follow from the measured pace, and are decided once."""
+
+import pytest
+import torch
+
+from nt2c.core.errors import SettingsError
+from nt2c.pipeline.budget import LEAST_STEPS, decided_steps, seconds_of, steps_within
+from nt2c.training.denoiser import Pace, measure_pace
+from nt2c.training.pairs import PairSource
+
+from .training.test_training import CPU, tiny_recipe
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("10m", 600), ("1.5h", 5400), ("0.5m", 30)]
+)
+def test_times_are_read(text, seconds):
+    assert seconds_of(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["10", "m", "", "-1m", "0s", "nanm", "infh", "10 min"])
+def test_what_is_no_time_is_refused(text):
+    with pytest.raises(SettingsError, match=r"--time .*give a time such as"):
+        seconds_of(text)
+
+
+def test_steps_and_what_follows_fill_the_time():
+    pace = Pace(step_s=0.5, field_s=2.0)
+    work = {"fields": 10, "judged_px": 9_000_000, "crops_px": 300_000}
+    after = 10 * 2.0 + 30 * 0.5 / 3  # fields, and a third of a step for each step's pixels
+    steps = steps_within(600, pace, **work)
+    assert steps * 0.5 + after == pytest.approx(600, abs=0.5)
+    assert steps_within(1, pace, **work) == LEAST_STEPS
+
+
+def test_steps_are_decided_once(tmp_path):
+    assert decided_steps(tmp_path, lambda: 70) == 70
+    assert decided_steps(tmp_path, lambda: 71) == 70
+
+
+def test_the_pace_leaves_no_trace():
+    recipe = tiny_recipe()
+
+    def source():
+        return PairSource(recipe.simulation, recipe.pairs, 5, CPU)
+
+    timed, fresh = source(), source()
+    pace = measure_pace(recipe, device="cpu", source=timed)
+    assert pace.step_s > 0
+    assert pace.field_s >= 0
+    for step in (0, 1):
+        assert torch.equal(timed.batch(step).noisy, fresh.batch(step).noisy)
