@@ -53,7 +53,7 @@ def test_nothing_else_turns_autocast_on():
             if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("autocast"):
                 calls.append(f"{path.name}: {ast.unparse(node)}")
     assert sorted(calls) == [
-        "loop.py: torch.autocast(accelerator.device.type, torch.bfloat16, precision == 'bf16')",
+        "loop.py: torch.autocast(device.type, torch.bfloat16, precision == 'bf16')",
         "network.py: torch.autocast(padded.device.type, torch.bfloat16, bf16)",
         "synthesizer_task.py: torch.autocast(real.device.type, enabled=False)",
     ]

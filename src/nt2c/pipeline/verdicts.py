@@ -62,11 +62,12 @@ def of_contrast(record: Record) -> str:
 def of_training(record: Record) -> str:
     """What the model leaves of noise, and how well it finds held-out signal."""
     left, before = record["noise_left"], record["noise_left_before"]
-    correlation = record["validation_correlation2"] ** 0.5
+    squared = record["validation_correlation2"]  # None of a network that went wild
+    correlation = "no number" if squared is None else f"{squared**0.5:.2f}"
     return (
         f"noise left in empty windows {percent(left['of_noise'])} "
         f"(before {percent(before['of_noise'])}); correlation with held-out truth "
-        f"{correlation:.2f}" + (f"; {record['choice']['why']}" if "choice" in record else "")
+        f"{correlation}" + (f"; {record['choice']['why']}" if "choice" in record else "")
     )
 
 

@@ -15,7 +15,7 @@ from nt2c.core.random import stream
 from nt2c.models.denoiser import DenoiserModel
 from nt2c.models.unet import UNet
 from nt2c.training.digest import digest
-from nt2c.training.loop import Network, train, training_precision
+from nt2c.training.loop import Network, in_precision, train, training_precision
 from nt2c.training.pairs import Pairs, PairSource, Source
 from nt2c.training.processes import ALONE, Team, join
 from nt2c.training.recorrupted import RealCrops
@@ -243,12 +243,7 @@ def measure_pace(
     team, where = join(device), training_device(device)
     network = _first_network(recipe, start).to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
     task = DenoisingTask(recipe, where, source=source, real=real, team=team)
-    native = training_precision(recipe.optimizer, where, team) == "bf16"
-
-    def forward(*inputs: Tensor) -> Tensor:
-        with torch.autocast(where.type, torch.bfloat16, native):
-            result: Tensor = network(*inputs)
-        return result.float()
+    forward = in_precision(network, where, training_precision(recipe.optimizer, where, team))
 
     def seconds(steps: range) -> float:
         started = time.monotonic()

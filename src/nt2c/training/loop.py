@@ -19,7 +19,7 @@ from nt2c.io.weights import read_weights, write_weights
 from nt2c.training.processes import Team, join
 from nt2c.training.settings import OptimizerSettings
 
-Network = Callable[[Tensor], Tensor]
+Network = Callable[..., Tensor]
 CHECKPOINT = "checkpoint.safetensors"
 LOG = "log.jsonl"
 _HOPELESS = 20  # steps in a row without a finite loss
@@ -70,6 +70,17 @@ def training_precision(settings: OptimizerSettings, device: torch.device, team: 
         Those that train together.
     """
     return team.lead(lambda: "bf16" if settings.bf16 and has_fast_bf16(device) else "fp32")
+
+
+def in_precision(network: nn.Module, device: torch.device, precision: str) -> Network:
+    """The network in mixed precision, alone: batches are made in float32, and so is its result."""
+
+    def forward(*inputs: Tensor) -> Tensor:
+        with torch.autocast(device.type, torch.bfloat16, precision == "bf16"):
+            result: Tensor = network(*inputs)
+        return result.float()
+
+    return forward
 
 
 def _is_great(loss: float, recent: Collection[float]) -> bool:
@@ -198,12 +209,7 @@ def train(
     fingerprint = {**fingerprint, "precision": precision, "made_by": made_by(code)}
     done = _resume(folder, fingerprint, plain, average, optimizer, task, team)
 
-    def forward(image: Tensor) -> Tensor:
-        # The network alone runs in mixed precision: batches are made in float32.
-        with torch.autocast(accelerator.device.type, torch.bfloat16, precision == "bf16"):
-            result: Tensor = network(image)
-        return result.float()
-
+    forward = in_precision(network, accelerator.device, precision)
     started = saved = time.monotonic()
     losses: list[float] = []
     recent: deque[float] = deque(maxlen=_RECENT)
