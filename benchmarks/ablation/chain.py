@@ -131,7 +131,8 @@ class Chain:
     def _job(self, variant: Variant, seed: int) -> FitJob:
         recipe = recipe_of(variant, self.budget, seed)
         if self.subject.star is not None:
-            recipe = recipe.imaged_as(read_optics_star(self.subject.star))
+            star = self.subject.star
+            recipe = recipe.imaged_as(read_optics_star(star), str(star))
         return FitJob(
             inputs=tuple(find_inputs(self.subject.inputs)),
             folder=self.folder / self.subject.name / ("paper" if variant == "paper" else "own"),
