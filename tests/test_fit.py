@@ -393,30 +393,27 @@ def test_noise_kept_with_a_stopped_training_is_not_given_up_when_damaged(
     assert not (tmp_path / "model.safetensors").exists()
 
 
-@pytest.mark.parametrize("rate", [1e-9, 3.0])
+@pytest.mark.parametrize("rate", [0.03, 3.0])
 def test_a_training_that_does_harm_is_not_taken(
     done: tuple[Path, Silent], data: Path, recipe: Path, tmp_path: Path, rate: float
 ) -> None:
-    """A learning rate a thousand times too high leaves the model that it started from."""
+    """Learning rates that are far too high, also such that nothing finite is left."""
     shutil.copytree(done[0] / "windows", tmp_path / "windows")
     chosen = read_settings(recipe, FitRecipe)
     fast = chosen.optimizer.replace(learning_rate=rate, clip_norm=1e3)
     own = job(data, tmp_path, recipe, network=None, optimizer=fast, noise="white")
     watch = Silent()
     choice = fit(own, watch).record["stages"]["training"]["choice"]
-    errors = choice["errors"]
-    assert set(errors) == {"fields", "micrographs"}
-    for kind in errors.values():
-        assert set(kind) == {"fitted", "half", "start"}
-        if rate > 1:
-            assert kind["fitted"] > kind["start"] + 0.01
-    if rate > 1:
-        assert choice["taken"] == "start"
-        assert "the model that the training started from is taken" in watch.verdicts["training"]
-        assert "the fitted one is worse on held-out" in watch.verdicts["training"]
-        kept = load_model(tmp_path / "model.safetensors").network.state_dict()
-        for name, value in own.coarse.network.state_dict().items():
-            assert torch.equal(kept[name], value.half().float()), name
+    assert set(choice["errors"]) == {"fields", "micrographs"}
+    for errors in choice["errors"].values():
+        assert set(errors) == {"fitted", "half", "start"}
+        assert errors["fitted"] is None or errors["fitted"] > errors["start"] + 0.01
+    assert choice["taken"] == "start"
+    assert "the model that the training started from is taken" in watch.verdicts["training"]
+    assert "the fitted one is worse on held-out" in watch.verdicts["training"]
+    kept = load_model(tmp_path / "model.safetensors").network.state_dict()
+    for name, value in own.coarse.network.state_dict().items():
+        assert torch.equal(kept[name], value.half().float()), name
 
 
 def test_micrographs_that_cannot_be_trained_on_are_left_to_the_rest(
