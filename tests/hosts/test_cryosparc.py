@@ -350,12 +350,14 @@ def test_a_result_among_the_exposures_is_left_out_and_the_rows_stay_in_step(proj
 def test_fields_of_another_kind_are_named(project, model_file, kinds, row, said, capsys):
     _save(project / "exposures.cs", [row], kinds)
     assert _run(project, model_file) == 1
-    assert said in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert said in err
+    assert "exposures.cs: " in err
 
 
 def test_names_that_are_no_utf8_are_those_on_the_disk(tmp_path):
     table = np.array([(1, b">J2/caf\xe9.mrc", 2.0)], KINDS)
-    (item,) = exposure_inputs(table, tmp_path, tmp_path)
+    (item,) = exposure_inputs(table, tmp_path, tmp_path / "x.cs")
     assert os.fsencode(item.path) == os.fsencode(tmp_path) + b"/J2/caf\xe9.mrc"
 
 

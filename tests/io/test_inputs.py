@@ -174,3 +174,10 @@ def test_output_names_are_always_distinct_relative_paths(tmp_path, items):
         assert output.suffix in (".mrc", ".mrcs")
         assert output.parent.parts == path.parent.parts[len(path.parts) - len(output.parts) :]
     assert _names(find_inputs(paths[::-1])) == names[::-1], "the order does not matter"
+
+
+def test_a_list_that_names_the_root_is_refused(tmp_path):
+    (tmp_path / "a.mrc").touch()
+    (tmp_path / "x.star").write_text("data_\nloop_\n_rlnMicrographName\na.mrc\n/\n")
+    with pytest.raises(InputError, match=r"x\.star: / is no micrograph"):
+        find_inputs([tmp_path / "x.star"])

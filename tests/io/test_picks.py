@@ -12,12 +12,14 @@ from nt2c.cli.app import main
 from nt2c.inference.batch import denoise_files
 from nt2c.inference.settings import DenoiseSettings
 from nt2c.io.inputs import find_inputs
+from nt2c.io.picks import X, Y
 from tests.inference.make import identity_model, pixels
 from tests.io.make import write_mrc
 
 RAW = "MotionCorr/job002/Movies"
 SHAPE = (246, 322)  # whose ratios to the sizes at 4 angstrom differ: 3.97 and 4.03
 SIGMA_PX = 7.0
+PICKS = Path("picks.star")
 NAMES = ("FoilHole_1", "FoilHole_2")
 BOX_PX = {1.0: 80, 4.0: 20}
 SIZES = [1.0, 4.0]
@@ -266,6 +268,10 @@ def test_cryosparc(project):
         ("a.txt", "x y\n1 1\n", [], "topaz"),
         ("FoilHole_1.box", "1 2\n", ["--scale", "2"], "FoilHole_1.box"),
         ("a.star", "data_\nloop_\n_rlnMicrographName\nx\n", [], "rlnCoordinateX"),
+        ("a.txt", "image_name\tx_coord\ty_coord\n\t1\t1\n", [], "none of the raw"),
+        ("a.txt", "image_name\tx_coord\ty_coord\nFoilHole_1\tnan\t1\n", ["--scale", "2"], "nan"),
+        ("a.txt", "image_name\tx_coord\ty_coord\nFoilHole_1\tinf\t1\n", ["--scale", "2"], "inf"),
+        ("FoilHole_1.star", f"data_\nloop_\n_{X}\n_{Y}\n1 nan\n", ["--scale", "1"], "nan"),
         ("a.json", "{}", [], "a.json"),
         ("a.cs", "{}", [], "exposures.cs"),
     ],
@@ -274,7 +280,9 @@ def test_what_cannot_be_rewritten_is_named(project, tmp_path, name, text, option
     path = _text(tmp_path / name, text)
     words = ["picks-to-raw", str(path), "--raw", RAW, "-o", str(tmp_path / "new"), *options]
     assert main(words) == 1
-    assert said in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert said in err
+    assert name in err
     assert not list((tmp_path / "new").glob("*"))
 
 
@@ -284,9 +292,9 @@ def test_numbers_tell_micrographs_apart(project, tmp_path):
     from nt2c.io.pick_targets import Targets
 
     targets = Targets(find_inputs([RAW]), scale=1.0)
-    assert targets.find("other/FoilHole_1_DW_denoised.mrc").name == f"{RAW}/FoilHole_1.mrc"
+    assert targets.find("other/FoilHole_1_DW_denoised.mrc", PICKS).name == f"{RAW}/FoilHole_1.mrc"
     with pytest.raises(InputError, match="FoilHole_1_2"):
-        targets.find("FoilHole_1_2")
+        targets.find("FoilHole_1_2", PICKS)
 
 
 def test_of_equal_names_the_folder_decides(tmp_path, monkeypatch):
@@ -298,10 +306,10 @@ def test_of_equal_names_the_folder_decides(tmp_path, monkeypatch):
         (tmp_path / "raw" / square).mkdir(parents=True)
         write_mrc(tmp_path / "raw" / square / "a.mrc", np.ones((4, 6), np.float32))
     targets = Targets(find_inputs(["raw/*/*.mrc"]), scale=1.0)
-    found = targets.find("External/job012/GridSquare_2/a.mrc")
+    found = targets.find("External/job012/GridSquare_2/a.mrc", PICKS)
     assert found.name == "raw/GridSquare_2/a.mrc"
     with pytest.raises(InputError, match=r"GridSquare_1/a\.mrc or"):
-        targets.find("a.mrc")
+        targets.find("a.mrc", PICKS)
 
 
 def test_another_field_is_refused(project, tmp_path):
@@ -310,7 +318,7 @@ def test_another_field_is_refused(project, tmp_path):
 
     write_mrc(tmp_path / "FoilHole_1.mrc", np.ones((80, 62), np.float32))
     with pytest.raises(InputError, match="62 x 80"):
-        Targets(find_inputs([RAW]), find_inputs([tmp_path])).find("FoilHole_1")
+        Targets(find_inputs([RAW]), find_inputs([tmp_path])).find("FoilHole_1", PICKS)
 
 
 def test_headers_without_pixel_size_do(project):

@@ -320,3 +320,10 @@ def test_optics_are_read_from_both_forms(tmp_path):
     none = read_optics_star(tmp_path / "none.star")
     assert none.defocus_um is None
     assert (none.voltage_kv, none.spherical_aberration_mm) == (200.0, 1.4)
+
+
+@pytest.mark.parametrize("axis", "UV")
+def test_one_defocus_stands_for_both(tmp_path, axis):
+    text = f"data_\nloop_\n_rlnMicrographName\n_rlnDefocus{axis}\na.mrc 10000\n"
+    (tmp_path / "x.star").write_text(text)
+    assert read_optics_star(tmp_path / "x.star").defocus_um == (1.0, 1.0)

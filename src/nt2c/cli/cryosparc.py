@@ -84,7 +84,7 @@ def _from_file(
 
     table, new = read_cs(path), output / f"{OUTPUT}.cs"
     check_outputs([(new, path)], [path])
-    done = _denoise(table, project_dir, output, model, settings, device, path.parent)
+    done = _denoise(table, project_dir, output, model, settings, device, path)
     rows = moved(table[done.rows], project_dir, path.parent, output)
     written = with_fields(rows, done.fields)
     write_cs(new, written)
@@ -122,7 +122,7 @@ def _denoise(
     model: str,
     settings: DenoiseSettings,
     device: str,
-    dataset_dir: Path | None = None,
+    dataset: Path | None = None,
 ) -> "Denoised":
     from nt2c.hosts.cryosparc import denoise_exposures
     from nt2c.inference.denoiser import load_model
@@ -139,7 +139,7 @@ def _denoise(
         load_model(model),
         settings,
         device=device,
-        dataset_dir=dataset_dir,
+        dataset=dataset,
         on_result=show,
     )
 

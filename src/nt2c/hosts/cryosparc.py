@@ -79,7 +79,7 @@ def denoise_exposures(
     settings: DenoiseSettings,
     *,
     device: str = "auto",
-    dataset_dir: Path | None = None,
+    dataset: Path | None = None,
     on_result: Callable[[FileResult], None] | None = None,
 ) -> Denoised:
     """Denoise the micrographs of a dataset into a folder; what is done already is skipped.
@@ -94,8 +94,8 @@ def denoise_exposures(
         For the results; below the project folder if CryoSPARC is to find them.
     model, settings, device, on_result
         As for `denoise_files`.
-    dataset_dir : Path, optional
-        Folder of a dataset that was read from a file: what was exported has paths from there.
+    dataset : Path, optional
+        File that the exposures were read from: those exported have paths that start at its folder.
 
     Raises
     ------
@@ -104,7 +104,7 @@ def denoise_exposures(
     SettingsError
         As for `denoise_files`.
     """
-    inputs = exposure_inputs(exposures, project_dir, dataset_dir)
+    inputs = exposure_inputs(exposures, project_dir, dataset)
     settings = settings.replace(tiff_top_first=True)  # as CryoSPARC reads TIFF
     summary = denoise_files(inputs, folder, model, settings, device=device, on_result=on_result)
     by_output = {result.output: result for result in summary.results}
@@ -162,7 +162,7 @@ def run_external_job(
 
 
 def exposure_inputs(
-    exposures: Dataset, project_dir: Path, dataset_dir: Path | None = None
+    exposures: Dataset, project_dir: Path, dataset: Path | None = None
 ) -> list[MicrographInput]:
     """Return the micrographs of a dataset, with names for the outputs that differ.
 
@@ -171,21 +171,22 @@ def exposure_inputs(
     InputError
         It has none, or what it has is not what such a dataset holds.
     """
+    where = str(dataset or "the exposures")
     try:
         paths, sizes_a = (exposures[f"{_RAW}/{name}"] for name in ("path", "psize_A"))
-        numbers_of_rows = exposures["uid"]
+        uids = exposures["uid"]
     except (KeyError, ValueError) as error:
-        raise InputError(f"the exposures have no {_RAW} with path and psize_A ({error})") from None
-    if not len(numbers_of_rows):
-        raise InputError("the dataset holds no exposures; connect another output")
+        raise InputError(f"{where}: no uid and {_RAW} with path and psize_A ({error})") from None
+    if not len(uids):
+        raise InputError(f"{where}: no exposures in it; give or connect another output")
     columns = (
-        unique_numbers(numbers_of_rows, "uid of the exposures"),
-        texts(paths, f"{_RAW}/path"),
-        numbers(sizes_a, f"{_RAW}/psize_A"),
+        unique_numbers(uids, f"{where}: uid"),
+        texts(paths, f"{where}: {_RAW}/path"),
+        numbers(sizes_a, f"{where}: {_RAW}/psize_A"),
     )
     return [
         MicrographInput(
-            resolve(path, project_dir, dataset_dir),
+            resolve(path, project_dir, dataset and dataset.parent),
             _name(uid, path),
             float(size_a) if 0 < size_a < np.inf else None,
         )

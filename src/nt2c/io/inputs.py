@@ -90,7 +90,10 @@ def find_inputs(
     found: dict[Path, _Found] = {}
     for path in [paths] if isinstance(paths, str | Path) else paths:
         for item in _expand(path, MOVIE_ENDINGS if movies else MICROGRAPH_ENDINGS):
-            found.setdefault(_absolute(item.path), item)
+            whole = _absolute(item.path)
+            if not whole.name:
+                raise InputError(f"{path}: {item.path} is no micrograph; leave it out")
+            found.setdefault(whole, item)
     names = _output_names(list(found.values()), movies)
     return [
         MicrographInput(item.path, name, item.star_pixel_size_a)

@@ -5,7 +5,6 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path, PurePath
 
 from nt2c.core.errors import InputError
@@ -64,10 +63,12 @@ class Targets:
         self._raw = _by_stem([item.path for item in raw])
         self._denoised = _by_stem([item.path for item in denoised])
         self._scale = scale
-        self.find = cache(self._find)
+        self._found: dict[str, Target | InputError] = {}
 
-    def _find(self, name: str) -> Target:
+    def find(self, name: str, source: Path) -> Target:
         """Return the raw micrograph of a denoised one, given its path or name, with or without end.
+
+        `source` is the file of picks that names it.
 
         Names fit when they are equal without their endings, or differ by a word at the end such as
         "_denoised" or "_autopick"; of several, the one with more equal folders above counts.
@@ -77,10 +78,21 @@ class Targets:
         InputError
             No raw micrograph or several fit, or its size or that of the picked one is not known.
         """
+        if name not in self._found:
+            try:
+                self._found[name] = self._find(name)
+            except InputError as error:
+                self._found[name] = error
+        found = self._found[name]
+        if isinstance(found, InputError):
+            raise InputError(f"{source}: {found}") from found
+        return found
+
+    def _find(self, name: str) -> Target:
         raw = _match(name, self._raw)
         if raw is None:
             raise InputError(
-                f"{name}: none of the raw micrographs has this name; check --raw (a file of "
+                f"'{name}': none of the raw micrographs has this name; check --raw (a file of "
                 "coordinates bears the name of its micrograph)"
             )
         shape = _shape(raw)
@@ -88,18 +100,18 @@ class Targets:
         sizes_tell = os.path.isfile(picked)
         if not (self._scale or sizes_tell):
             raise InputError(
-                f"{name}: the size of the micrograph picked on is not known; give the denoised "
+                f"'{name}': the size of the micrograph picked on is not known; give the denoised "
                 "micrographs with --denoised, or --scale"
             )
         x, y = _ratios(shape, raw, picked) if sizes_tell else (self._scale or 1.0,) * 2
         if self._scale and max(abs(x / self._scale - 1), abs(y / self._scale - 1)) > _OTHER_FIELD:
             raise InputError(
-                f"{name}: --scale {self._scale:g}, but {raw} has {x:.4g} times its pixels; leave "
+                f"'{name}': --scale {self._scale:g}, but {raw} has {x:.4g} times its pixels; leave "
                 "--scale out"
             )
         if (x, y) != (1.0, 1.0) and os.path.isfile(name) and os.path.samefile(name, raw):
             raise InputError(
-                f"{name}: the picks name the raw micrograph itself, so their positions must be "
+                f"'{name}': the picks name the raw micrograph itself, so their positions must be "
                 "those on it already; give the picks that were made on the denoised one"
             )
         return Target(_relative(raw), x, y, shape)
@@ -135,7 +147,7 @@ def _match(name: str, files: dict[str, list[Path]]) -> Path | None:
     ranked = sorted(files[stem], key=lambda path: -_equal_end(path.parent.parts, folders))
     best = [_equal_end(path.parent.parts, folders) for path in ranked[:2]]
     if len(ranked) > 1 and best[0] == best[1]:
-        raise InputError(f"{name}: may be {ranked[0]} or {ranked[1]}; give one of them")
+        raise InputError(f"'{name}': may be {ranked[0]} or {ranked[1]}; give one of them")
     return ranked[0]
 
 

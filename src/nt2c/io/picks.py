@@ -144,9 +144,9 @@ def _star(path: Path, targets: Targets, output: Path) -> RawPicks:
     if table is None:
         raise InputError(f"{path}: no {X} and {Y}, and no rlnMicrographCoordinates; give picks")
     if _NAME not in table.labels:
-        target = targets.find(_relion_name(path))
+        target = targets.find(_relion_name(path), path)
         return RawPicks(len(table.rows), (_coordinates(table, target, output),))
-    found = [targets.find(name) for name in table.column(_NAME)]
+    found = [targets.find(name, path) for name in table.column(_NAME)]
     _check_table(table, found)
     table = _with_group_sizes(table, found)
     sizes = _divided_sizes(table, [target.scale for target in found])
@@ -167,11 +167,11 @@ def _listing(table: StarTable, targets: Targets, output: Path) -> RawPicks:
     for name, listed in zip(*columns, strict=True):
         if listed in files:
             raise InputError(f"{table.file.path}: lists {listed} twice; remove one row")
-        target = targets.find(name)
+        target = targets.find(name, table.file.path)
         found = read_star_text(_listed_file(listed, table.file.path)).table(X, Y)
         if found is None or not found.rows:  # nothing was picked there
             continue
-        files[listed] = _coordinates(found, target, _below(output.parent, listed))
+        files[listed] = _coordinates(found, target, _below(output.parent, listed, table.file.path))
         names[name] = target.name
         picks += len(found.rows)
     changes = {
@@ -185,15 +185,15 @@ def _listing(table: StarTable, targets: Targets, output: Path) -> RawPicks:
     return RawPicks(picks, (*files.values(), new))
 
 
-def _below(folder: Path, listed: str) -> Path:
-    """Return where a file goes that a list names, in the folder of the results."""
+def _below(folder: Path, listed: str, source: Path) -> Path:
+    """Return where a file goes that the list `source` names, in the folder of the results."""
     name = PurePosixPath(_JOB.sub("", PurePosixPath(listed).as_posix()).lstrip("/"))
     path = folder / name
     inside = Path(os.path.realpath(path.parent)).is_relative_to(os.path.realpath(folder))
     if ".." in name.parts or not inside:
         raise InputError(
-            f"{listed}: leads out of the folder for the results, {folder}; write the list with "
-            "names below the project folder"
+            f"{source}: {listed} leads out of the folder for the results, {folder}; write the list "
+            "with names below the project folder"
         )
     return path
 
@@ -296,17 +296,17 @@ def _cbox(path: Path, targets: Targets, output: Path) -> RawPicks:
     table = read_star_text(path).table("CoordinateX", "CoordinateY")
     if table is None:
         raise InputError(f"{path}: no CoordinateX and CoordinateY; not a .cbox of crYOLO")
-    found = [targets.find(path.stem)] * len(table.rows)
+    found = [targets.find(path.stem, path)] * len(table.rows)
     along_x = ("CoordinateX", "Width", "EstWidth")
     along_y = ("CoordinateY", "Height", "EstHeight")
     _check_table(table, found, ("CoordinateX", "CoordinateY"), ("Width", "Height"))
     text = table.replaced(_scaled(table, found, along_x, along_y, digits=3))
-    output = _named(output, targets.find(path.stem))
+    output = _named(output, targets.find(path.stem, path))
     return RawPicks(len(found), (PicksFile(output, path, star_bytes(text)),))
 
 
 def _box(path: Path, targets: Targets, output: Path) -> RawPicks:
-    target = targets.find(path.stem)
+    target = targets.find(path.stem, path)
     lines = _lines(path)
     boxes = [_box_values(line, path) for line in lines if line.strip()]
     centres = [(x + width / 2, y + height / 2) for x, y, width, height in boxes]
@@ -348,7 +348,7 @@ def _topaz(path: Path, targets: Targets, output: Path) -> RawPicks:
         values = line.split("\t")
         if len(values) != len(columns):
             raise InputError(f"{path}: '{line}' has not {len(columns)} values; write it again")
-        target = targets.find(values[name])
+        target = targets.find(values[name], path)
         place = _number(values[x], path) * target.scale_x, _number(values[y], path) * target.scale_y
         places.append((*place, target))
         values[name] = _stem(target)

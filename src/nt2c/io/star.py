@@ -175,7 +175,7 @@ def read_optics_star(path: Path | str) -> StarOptics:
     star = read_star_text(path)
     listed = micrograph_table(star)
     u_a, v_a = (_numbers(listed, f"rlnDefocus{axis}") for axis in "UV")
-    means = [(u + v) / 2 / _ANGSTROM_PER_UM for u, v in zip(u_a, v_a or u_a, strict=True)]
+    means = [(u + v) / 2 / _ANGSTROM_PER_UM for u, v in zip(u_a or v_a, v_a or u_a, strict=True)]
     groups = [listed, *(table for table in star.tables if table is not listed)]
     shared = [
         [value for table in groups for value in _numbers(table, column)]
@@ -346,7 +346,8 @@ def _positive_number(text: str) -> float | None:
 def _project_folder(star: Path, names: Iterable[str]) -> Path:
     above = star.absolute().parents
     for folder in (*above, Path.cwd()):
-        if any(os.path.exists(folder / name) for name in names):  # False for impossible names, too
+        start = f"{folder}/"  # os.path is False for impossible names, and fast for many
+        if any(os.path.exists(os.path.join(start, name)) for name in names):
             return folder
     raise InputError(
         f"{star}: none of its micrographs (such as {next(iter(names))}) exists in {above[0]} or "
