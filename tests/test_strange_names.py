@@ -4,10 +4,13 @@ What the commands say of them is tested with `nt2c denoise`.
 """
 
 import os
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from nt2c.cli import app
 from nt2c.core.words import printable
 from nt2c.io.inputs import find_inputs
 from nt2c.noise.extraction import ExtractionSettings
@@ -48,3 +51,12 @@ def test_windows(tmp_path):
 def test_what_is_shown():
     assert printable("a b é 密\n") == "a b é 密\n"
     assert printable("\x1b\x07\t\r\x9b\u202e\udcff") == r"\x1b\x07\t\r\x9b\u202e\udcff"
+
+
+def test_every_command_speaks_through_what_shows_and_does_not_obey():
+    folder = Path(app.__file__).parent
+    saying = {
+        path.name for path in folder.glob("*.py") if re.search(r"typer\.s?echo", path.read_text())
+    }
+    # The script of Slurm is no message: its bytes are data.
+    assert saying == {"terminal.py", "slurm.py"}

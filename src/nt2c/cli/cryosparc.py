@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nt2c.cli.terminal import say, warn
 from nt2c.core.advice import EXTRACT_FROM_RAW
 from nt2c.core.errors import SettingsError
 from nt2c.core.words import plural
@@ -70,8 +71,8 @@ def cryosparc(
     else:
         raise SettingsError("give --project, --workspace and --job; or --exposures")
     failed = [result for result in done.results if result.status == "failed"]
-    typer.echo(f"{plural(len(done.rows), 'exposure')} denoised, {len(failed)} failed")
-    typer.echo(EXTRACT_FROM_RAW)
+    say(f"{plural(len(done.rows), 'exposure')} denoised, {len(failed)} failed")
+    say(EXTRACT_FROM_RAW)
     return 1 if failed else 0
 
 
@@ -89,7 +90,7 @@ def _from_file(
     written = with_fields(rows, done.fields)
     write_cs(new, written)
     group = write_group(new, written.dtype.names or (), len(written))
-    typer.echo(f"dataset: {new}\nback to CryoSPARC: job Import Result Group with {group}")
+    say(f"dataset: {new}\nback to CryoSPARC: job Import Result Group with {group}")
     return done
 
 
@@ -111,7 +112,7 @@ def _from_server(
         return kept[0]
 
     uid = run_external_job(found, workspace, source, work)
-    typer.echo(f"job: {project} {uid}")
+    say(f"job: {project} {uid}")
     return kept[0]
 
 
@@ -128,9 +129,9 @@ def _denoise(
     from nt2c.inference.denoiser import load_model
 
     def show(result: "FileResult") -> None:
-        typer.echo(f"{result.input}: {result.message or result.status}", err=bool(result.message))
+        (warn if result.message else say)(f"{result.input}: {result.message or result.status}")
         for warning in result.warnings:
-            typer.echo(f"warning: {result.input}: {warning}")
+            say(f"warning: {result.input}: {warning}")
 
     return denoise_exposures(
         exposures,

@@ -10,7 +10,9 @@ import typer
 
 from nt2c.cli.halves import Others, folders_of_halves, halves_beside
 from nt2c.cli.partners import field, image_files, labels, partner
+from nt2c.cli.terminal import warn
 from nt2c.core.errors import InputError, SettingsError
+from nt2c.core.words import printable
 from nt2c.evaluation.spectral import Image
 
 Record = dict[str, Any]
@@ -133,7 +135,7 @@ class _Run:
             try:
                 fields[name] = score(path)
             except InputError as error:
-                typer.secho(f"nt2c: {error}", err=True, fg="red")
+                warn(f"nt2c: {error}")
                 self.failed.append(str(error))
         return fields
 
@@ -250,10 +252,11 @@ def _mean(values: list[float | None]) -> float | None:
 
 
 def _show(results: Record) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(soft_wrap=True)
+    from nt2c.cli.progress import PlainConsole
+
+    console = PlainConsole()
     for mode, result in results.items():
         if not result["fields"]:
             continue
@@ -261,7 +264,7 @@ def _show(results: Record) -> None:
         used = [c for c in columns if any(c in row for row in result["fields"].values())]
         table = Table(_TITLES[mode], *(columns[c] for c in used), box=None, pad_edge=False)
         for name, row in result["fields"].items():
-            table.add_row(name, *(_number(row[c]) for c in used))
+            table.add_row(printable(name), *(_number(row[c]) for c in used))
         last = result.get("mean") or {"fraction": result.get("fraction")}
         label = "all, pooled" if mode == "independent" else "mean"
         cells = (_number(last[c]) if c in last else "" for c in used)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from nt2c.cli.terminal import say, warn
 from nt2c.core.errors import InputError, SettingsError
 from nt2c.core.words import plural
 
@@ -70,7 +71,7 @@ def picks_to_raw(
             else:
                 ready[path] = raw_picks(path, targets, output)
         except InputError as error:
-            typer.secho(f"nt2c: {error}", err=True, fg="red")
+            warn(f"nt2c: {error}")
             failed = True
     files = [file for new in ready.values() for file in new.files]
     inputs = [*given, *exposures, *(file.source for file in files)]
@@ -78,10 +79,10 @@ def picks_to_raw(
     for path, new in ready.items():
         new.write()
         for note in new.notes:
-            typer.echo(f"note: {note}")
-        typer.echo(f"{path}: {plural(new.count, 'pick')} for the raw micrographs")
+            say(f"note: {note}")
+        say(f"{path}: {plural(new.count, 'pick')} for the raw micrographs")
     if ready:
-        typer.echo(f"results are in {output}")
+        say(f"results are in {output}")
     return 1 if failed else 0
 
 

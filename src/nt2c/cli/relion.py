@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nt2c.cli.terminal import say, warn
 from nt2c.cli.watch import ConsoleWatch
 from nt2c.core.advice import EXTRACT_FROM_RAW
 from nt2c.core.errors import InputError, SettingsError
@@ -126,12 +127,12 @@ def _denoise(
 
     where = describe_device(choose_device(device))
     loaded = load_model(model)
-    typer.echo(f"device  {where}\nmodel   {model} ({loaded.metadata.get('name', 'unnamed')})")
+    say(f"device  {where}\nmodel   {model} ({loaded.metadata.get('name', 'unnamed')})")
 
     def show(result: "FileResult") -> None:
-        typer.echo(f"{result.input}: {result.message or result.status}", err=bool(result.message))
+        (warn if result.message else say)(f"{result.input}: {result.message or result.status}")
         for warning in result.warnings:
-            typer.echo(f"warning: {result.input}: {warning}")
+            say(f"warning: {result.input}: {warning}")
 
     results = denoise_listed(
         star,
@@ -158,7 +159,7 @@ def _denoise(
     title = f"nt2c: {folder.as_posix()}"
     write_logfile(folder / LOGFILE, title, lines, _pairs(results, settings.pixel_size_a))
     write_nodes(folder)
-    typer.echo("\n".join(lines[:1] + lines[3:]))
+    say("\n".join(lines[:1] + lines[3:]))
     return 0  # as RELION_JOB_EXIT_SUCCESS says: what failed is named, and left out of the lists
 
 
@@ -216,7 +217,7 @@ def _fit(
     title = f"nt2c: {folder.as_posix()}"
     write_logfile(folder / LOGFILE, title, [*_told(result), "", use])
     write_nodes(folder)
-    typer.echo(f"\n{use}")
+    say(f"\n{use}")
     complain(result)
     return 0  # as RELION_JOB_EXIT_SUCCESS says
 

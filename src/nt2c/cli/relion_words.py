@@ -13,6 +13,8 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
+from nt2c.cli.terminal import say
+
 RELIONS_OWN = ("--in_movies", "--in_parts", "--in_coords", "--in_mask")
 """Inputs that RELION's external job can name and that nt2c has no use for."""
 
@@ -37,7 +39,7 @@ class RelionCommand(TyperCommand):
                     raise typer.BadParameter(
                         f"{name}: no such parameter; did you mean {near}?", ctx
                     )
-                typer.echo(f"note: {' '.join([name, *values])}: not known, ignored")
+                say(f"note: {' '.join([name, *values])}: not known, ignored")
             elif flags[known]:
                 kept += [known] if " ".join(values).lower() in _YES else []
             elif values:

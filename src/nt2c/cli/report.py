@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from nt2c.cli.terminal import say, warn
+
 
 def report(
     folder: Annotated[
@@ -20,21 +22,19 @@ def report(
     Raw and denoised under a slider, spectra, contrast, hints on ice, carbon and drift; after a fit
     what was learned, too. A file that cannot be read is listed, and does not stop the others.
     """
-    from rich.console import Console
-
-    from nt2c.cli.progress import progress_bar
+    from nt2c.cli.progress import PlainConsole, progress_bar
     from nt2c.report.batch import write_report
     from nt2c.report.sources import find_source
 
     source = find_source(folder)
-    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console = PlainConsole()
     with progress_bar(console, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=len(source.results))
         written = write_report(
             source, output, lambda name: bar.update(task, advance=1, description=name)
         )
-    typer.echo(written.verdict)
-    typer.echo(f"open it:  {written.path}")
+    say(written.verdict)
+    say(f"open it:  {written.path}")
     for message in written.failed:
-        typer.secho(f"nt2c: {message}", err=True, fg="red")
+        warn(f"nt2c: {message}")
     return 1 if written.failed else 0
