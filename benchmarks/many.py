@@ -4,8 +4,8 @@
 
 Makes int16 micrographs of 512 x 512 with shot noise, each a file of its own; denoises them in one
 process; denoises again, when all is done before; and writes their report. Resident memory and time
-per file, on the clock and of the processor, are means over each tenth of the run. One JSON line goes
-to `results/many.jsonl`. Takes 1.5 MB of disk for each micrograph while it runs.
+per file, on the clock and of the processor, are means over each tenth of the run. One JSON line
+goes to `results/many.jsonl`. Takes 1.5 MB of disk for each micrograph while it runs.
 """
 
 import argparse
