@@ -106,8 +106,8 @@ def atomic_path(final: Path | str) -> Iterator[Path]:
 
 
 def name_file(error: OSError, path: Path | str) -> None:
-    """Make an error of the system name a file; one without a reason takes its text for that."""
-    error.strerror = error.strerror or str(error)
+    """Make an error of the system name a file, and a reason if it has none (numpy's: too short)."""
+    error.strerror = error.strerror or f"not written whole, is the disk full? ({error})"
     error.filename, error.filename2 = str(path), None
 
 
