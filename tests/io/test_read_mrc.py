@@ -217,6 +217,20 @@ def test_a_bomb_is_refused_before_memory_is_taken(tmp_path, compress, columns, s
     assert peak < 1e6
 
 
+def test_a_compressed_image_is_in_memory_once(tmp_path):
+    plain = write_mrc(
+        tmp_path / "a.mrc", np.arange(3000 * 3000, dtype=np.float32).reshape(3000, -1)
+    )
+    path = tmp_path / "a.mrc.gz"
+    path.write_bytes(gzip.compress(plain.read_bytes(), 1))
+    tracemalloc.start()
+    with open_micrograph(path) as micrograph:
+        micrograph.read()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.6 * plain.stat().st_size
+
+
 @settings(deadline=None)
 @given(
     content=st.one_of(

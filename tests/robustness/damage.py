@@ -234,9 +234,9 @@ def _gzip() -> dict[str, Make]:
     pack = lambda content: sound.compressed(content)[0]  # noqa: E731
     return {
         "claims": lambda: pack(_header(nx=2**18, ny=2**18) + bytes(1000)),
-        "bomb": lambda: _bomb(_gz(), 1.5, _header(nx=20000, ny=20000)),
-        "bomb-behind": lambda: _bomb(_gz(), 1.5, body),
-        "bomb-extended": lambda: _bomb(_gz(), 1.2, _header(nsymbt=2**30)),
+        "bomb": lambda: _bomb(_gz(), 1.0, _header(nx=16000, ny=16000)),
+        "bomb-behind": lambda: _bomb(_gz(), 1.1, body),
+        "bomb-extended": lambda: _bomb(_gz(), 1.1, _header(nsymbt=2**30)),
         "bomb-sections": lambda: _bomb(_gz(), 0.5, _header(nz=2**24, nx=16, ny=16)),
         "twice": lambda: pack(pack(body)),
         "of-nothing": lambda: pack(b""),

@@ -41,6 +41,7 @@ _SIGNALS = [signal.SIGKILL] * 7 + [signal.SIGTERM] * 2 + [signal.SIGINT]
 _WAIT_S = 300.0
 _VOLATILE = {"seconds", "stopped", "status", "counts", "done_before", "stages"}
 _GROWING = {"checkpoint.safetensors", "begun.json", "stage.json", "status.json"}
+_GROWING |= {"RELION_JOB_EXIT_ABORTED", "RELION_JOB_EXIT_FAILURE"}
 _DENOISE = "--model tiny.safetensors --device cpu --precision fp32 --threads 1"
 
 
@@ -289,8 +290,9 @@ class Round:
             self._fail(f"after the rerun: {path} is left over")
         for path in self.folder.glob("summary*.json"):
             record = json.loads(path.read_text())
-            undone = [r for r in record["results"] if r["status"] not in ("done", "skipped")]
-            if undone or not record["finished"]:
+            results = record.get("results", ())
+            undone = [r for r in results if r["status"] not in ("done", "skipped")]
+            if undone or not record.get("finished", True):
                 self._fail(f"after the rerun: {path.name} is not that of a run that is done")
 
     def _all(self) -> list[Path]:

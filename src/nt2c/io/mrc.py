@@ -16,6 +16,8 @@ from nt2c.io.image_size import check_claim
 from nt2c.io.mrc_header import HEADER_BYTES, MrcHeader, parse_header
 from nt2c.io.mrc_integers import told_by_pixels
 
+_AT_ONCE_BYTES = 1 << 24
+
 
 class MrcReader:
     """An open MRC file; holds one section in memory at a time.
@@ -115,7 +117,8 @@ class MrcReader:
         try:
             self._file.seek(offset)
             while filled < len(window):
-                count = self._file.readinto(window[filled:])
+                # What unpacks makes a copy of all that it is asked for.
+                count = self._file.readinto(window[filled : filled + _AT_ONCE_BYTES])
                 if not count:
                     break
                 filled += count
