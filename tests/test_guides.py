@@ -28,6 +28,7 @@ APPTAINER = "needs Apptainer"
 CRYOSPARC = "needs a server of CryoSPARC"
 GPUS = "several GPUs"
 HOURS = "measures for hours, with programs of others"
+SAMPLED = "tests/robustness runs a sample"
 FITTED = "empiar10146=mine/model.safetensors"
 TOPAZ = "--topaz DIR/bin/topaz"
 
@@ -65,6 +66,8 @@ NOT_RUN = {
     "python -m benchmarks.ablation.run --seeds 3": HOURS,
     "python -m benchmarks.ablation.table": HOURS,
     "python -m benchmarks.ablation.whole": HOURS,
+    "python -m tests.robustness.fuzz --count 10000 --seed 7": SAMPLED,
+    "python -m tests.robustness.kills --kills 1000 --seed 7": SAMPLED,
 }
 PROJECTS = {"relion.md", "cryosparc.md"}
 """Guides whose commands run in made projects of these programs, in tests/hosts."""

@@ -32,7 +32,7 @@ from tests.robustness.damage import Make, damaged, handmade
 from tests.robustness.readers import Kind, kinds, prepare
 
 CPU_S = 10.0
-WALL_S = 60.0
+WALL_S = 300.0
 GROWTH_MB = 1024.0
 _ADDRESS_SPACE = 12 << 30
 

@@ -115,7 +115,7 @@ SCENARIOS = (
     ),
     Scenario(
         "sample-noise",
-        ("sample-noise noise.safetensors -o run/noise.mrc --shape 256 256 --count 4",),
+        ("sample-noise noise.safetensors -o run/noise.mrcs --shape 256 256 --count 4",),
     ),
     Scenario("evaluate", ("evaluate fields --truth truth --json run/figures.json",)),
     Scenario("report", ("report run",), before=(f"denoise mics -o run {_DENOISE}",)),
