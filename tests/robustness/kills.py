@@ -64,7 +64,7 @@ class Scenario:
     feed : bool
         Whether micrographs arrive in the folder `feed` while it runs.
     share : int
-        How often it is chosen.
+        How often it is chosen; one that takes minutes only by its name.
     """
 
     name: str
@@ -112,6 +112,7 @@ SCENARIOS = (
     Scenario(
         "train-noise",
         ("train-noise windows.npy -o run/noise.safetensors --pixel-size 4 --kind bootstrap",),
+        share=0,
     ),
     Scenario(
         "sample-noise",

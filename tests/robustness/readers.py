@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from nt2c.core.errors import Nt2cError
-from nt2c.hosts import cryosparc
+from nt2c.hosts.cryosparc import exposure_inputs
 from nt2c.inference.denoiser import load_model
 from nt2c.inference.merge import merge_summaries
 from nt2c.inference.stamps import made_by_us
@@ -18,8 +18,8 @@ from nt2c.io.frames import sum_frames
 from nt2c.io.inputs import find_inputs
 from nt2c.io.micrographs import Micrograph, open_micrograph, open_movie
 from nt2c.io.pick_targets import Targets
-from nt2c.io.picks import rewrite_picks
-from nt2c.io.picks_cs import rewrite_cs_picks
+from nt2c.io.picks import raw_picks
+from nt2c.io.picks_cs import raw_cs_picks
 from nt2c.io.recipes import read_settings
 from nt2c.io.records import append_record, read_records
 from nt2c.io.star import read_coordinates_star, read_micrographs_star, read_optics_star
@@ -110,8 +110,8 @@ def _picks(path: Path) -> None:
     if path.suffix in (".box", ".cbox"):  # named as its micrograph
         path = Path(shutil.copy(path, path.parent / "named" / f"good{path.suffix}"))
     root = path.parent.parent if path.parent.name == "named" else path.parent
-    targets = Targets(find_inputs([root / "good.mrc"]), (), 2.0)
-    rewrite_picks(path, targets, root / "scratch" / path.stem)
+    targets = Targets(find_inputs([root / "good.mrc"]), scale=2.0)
+    raw_picks(path, targets, root / "scratch" / path.stem).write()
 
 
 def _in_folder(read: Read) -> Read:
@@ -146,8 +146,8 @@ def kinds(folder: Path) -> dict[str, Kind]:
     tiffs = [sound.tiff(), sound.tiff(3), sound.tiff(dtype="f4"), *codecs, *layouts]
     lists: list[Read] = [read_micrographs_star, read_optics_star, lambda p: find_inputs([p])]
     tables: list[Read] = [
-        lambda path: cryosparc._inputs(read_cs(path), path.parent),
-        lambda path: rewrite_cs_picks(path, path, path.parent / "scratch"),
+        lambda path: exposure_inputs(read_cs(path), path.parent),
+        lambda path: raw_cs_picks(path, path, path.parent / "scratch").write(),
     ]
     accounts: list[Read] = [_in_folder(merge_summaries), _in_folder(find_source)]
     recipes: list[Read] = [
