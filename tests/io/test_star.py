@@ -327,3 +327,19 @@ def test_one_defocus_stands_for_both(tmp_path, axis):
     text = f"data_\nloop_\n_rlnMicrographName\n_rlnDefocus{axis}\na.mrc 10000\n"
     (tmp_path / "x.star").write_text(text)
     assert read_optics_star(tmp_path / "x.star").defocus_um == (1.0, 1.0)
+
+
+@pytest.mark.parametrize("name", ["/", "''"])
+def test_a_name_that_is_none_is_refused(tmp_path, name):
+    path = tmp_path / "a.star"
+    path.write_text(f"data_\n\nloop_\n_rlnMicrographName\n{name}\na.mrc\n")
+    (tmp_path / "a.mrc").touch()
+    with pytest.raises(InputError, match=r"a\.star: .* names no micrograph"):
+        read_micrographs_star(path)
+
+
+def test_empty_lines_cost_nothing(tmp_path):
+    path = tmp_path / "a.star"
+    path.write_text("\n" * 10**6)  # hours, were each tried with all that follow it
+    with pytest.raises(InputError, match="no line begins with data_"):
+        read_micrographs_star(path)

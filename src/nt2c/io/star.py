@@ -7,7 +7,7 @@ Files are written in the newer form with plain line ends.
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -99,13 +99,15 @@ def read_micrographs_star(path: Path | str) -> list[StarMicrograph]:
     ------
     InputError
         The file is missing, not a STAR file, lists no micrographs or something else, or none of
-        them exists; or a micrograph is of an optics group that the file does not have.
+        them exists; or a name is none, or a micrograph is of an optics group that the file does not have.
     """
     star = read_star_text(path)
     table = micrograph_table(star)
     names = table.column("rlnMicrographName")
     listed = dict(zip(reversed(names), reversed(_pixel_sizes(table)), strict=True))
     unique = dict.fromkeys(names)
+    if nameless := [name for name in unique if not PurePath(name).name]:
+        raise InputError(f"{star.path}: '{nameless[0]}' names no micrograph; mend that line")
     root = _project_folder(star.path, unique)
     return [StarMicrograph(name, root / name, listed[name]) for name in unique]
 

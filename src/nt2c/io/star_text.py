@@ -236,7 +236,7 @@ def read_star_text(path: Path | str) -> StarText:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from None
     if "\0" in text:
         raise InputError(f"{path}: not a STAR file (it holds zero bytes); write it again")
-    if not re.search(r"^\s*data_", text.removeprefix("\ufeff"), re.MULTILINE | re.IGNORECASE):
+    if not re.search(r"^[^\S\n]*data_", text.removeprefix("\ufeff"), re.MULTILINE | re.IGNORECASE):
         raise InputError(f"{path}: not a STAR file (no line begins with data_)")
     return StarText(text, path)
 
