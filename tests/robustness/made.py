@@ -17,8 +17,8 @@ from tests.inference.make import micrograph, random_model
 from tests.io.make import write_mrc
 from tests.robustness import sound
 
-MICROGRAPHS = 12
-_SHAPE = (96, 96)
+MICROGRAPHS = 8
+_SHAPE = (80, 80)
 _STEPS = {"train": 60, "fit": 30}
 _RECIPE = """
 name = "tiny"
@@ -67,7 +67,7 @@ def make_all(folder: Path) -> None:
     (folder / "mics").mkdir()
     for index, name in enumerate(names):
         micrograph(folder / "mics" / f"{name}.mrc", seed=index, shape=_SHAPE, pixel_size_a=3.0)
-    for index in range(4):
+    for index in range(3):
         frames = np.stack([sound.image(96, seed=10 * index + frame) for frame in range(6)])
         path = folder / "movies" / f"movie_{index}.mrcs"
         path.parent.mkdir(exist_ok=True)

@@ -76,7 +76,8 @@ class Kind:
 def prepare(folder: Path) -> None:
     """Make the files that the sound ones name, in the folder where the readers work."""
     (folder / "named").mkdir(exist_ok=True)
-    for name in ("good.mrc", "good_out.mrc"):
+    (folder / "raw").mkdir(exist_ok=True)
+    for name in ("good.mrc", "good_out.mrc", "raw/good.mrc"):
         (folder / name).write_bytes(sound.mrc())
     (folder / "list.star").write_text(sound.STAR)
     picked = folder / "AutoPick" / "job001" / "good_autopick.star"
@@ -110,7 +111,7 @@ def _picks(path: Path) -> None:
     if path.suffix in (".box", ".cbox"):  # named as its micrograph
         path = Path(shutil.copy(path, path.parent / "named" / f"good{path.suffix}"))
     root = path.parent.parent if path.parent.name == "named" else path.parent
-    targets = Targets(find_inputs([root / "good.mrc"]), scale=2.0)
+    targets = Targets(find_inputs([root / "raw"]), find_inputs([root / "good.mrc"]))
     raw_picks(path, targets, root / "scratch" / path.stem).write()
 
 

@@ -99,7 +99,8 @@ def read_micrographs_star(path: Path | str) -> list[StarMicrograph]:
     ------
     InputError
         The file is missing, not a STAR file, lists no micrographs or something else, or none of
-        them exists; or a name is none, or a micrograph is of an optics group that the file does not have.
+        them exists; or a name is none, or a micrograph is of an optics group that the file does
+        not have.
     """
     star = read_star_text(path)
     table = micrograph_table(star)
