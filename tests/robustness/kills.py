@@ -33,7 +33,7 @@ import mrcfile
 import safetensors
 
 from nt2c.cli import app
-from nt2c.io.files import TEMPORARY_SUFFIX, is_temporary
+from nt2c.io.files import is_temporary
 
 Words = Sequence[str]
 
@@ -105,7 +105,7 @@ SCENARIOS = (
     ),
     Scenario("sum-frames", ("sum-frames movies -o run --halves --aligned",)),
     Scenario(
-        "picks-to-raw", ("picks-to-raw picks/*.box picks/*.star --raw mics --scale 2 -o run",)
+        "picks-to-raw", ("picks-to-raw picks/*.box picks/*.star --raw mics --denoised mics -o run",)
     ),
     Scenario("simulate", ("simulate -o run --count 3 --shape 128 128 --pixel-size 4 --overwrite",)),
     Scenario("extract-noise", ("extract-noise fields -o run --window 64 --count 60 --device cpu",)),
@@ -427,7 +427,7 @@ def _temporaries(folder: Path) -> list[str]:
             names += os.listdir(entry) if entry.is_dir() else ()
     except OSError:  # a folder is not there yet, or went away
         return []
-    return [name for name in names if name.endswith(TEMPORARY_SUFFIX)]
+    return [name for name in names if name.endswith(".partial")]
 
 
 def _make_inputs(folder: Path) -> int:
