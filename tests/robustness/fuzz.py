@@ -110,8 +110,9 @@ def attempt(kind: Kind, path: Path) -> tuple[str, str, float, float]:
 
 
 def _names(message: str, path: Path) -> bool:
-    """Whether a message names the file, its copy, or a path that it lists."""
-    return path.name in message or "/" in message or "good" in message
+    """Whether a message names the file, its copy, a path that it lists, or the one dataset."""
+    words = (path.name, "/", "good", "the exposures", "the dataset")
+    return any(word in message for word in words)
 
 
 @contextmanager
