@@ -21,6 +21,7 @@ from nt2c.inference.denoiser import Denoiser, Prepared
 from nt2c.inference.device import free_memory_bytes, is_out_of_memory
 from nt2c.inference.flow import MemoryGate, Sink, ahead
 from nt2c.inference.plan import Job
+from nt2c.inference.polarity import polarity_warnings
 from nt2c.inference.reading import Reader, Section, Skip, Source
 from nt2c.inference.settings import DenoiseSettings
 from nt2c.inference.stamps import model_fingerprint
@@ -195,6 +196,9 @@ class Runner:
             return
         try:
             prepared = self._prepare(section)
+            if section.index == 0:
+                found = polarity_warnings(prepared.scaled, self.denoiser.pixel_size_a)
+                source.own_warnings += found
             estimate = self.denoiser.estimate(prepared.scaled)
             sink.put(self.denoiser.restore(prepared, estimate, source.shape))
         except Exception as error:

@@ -12,6 +12,7 @@ from torch.nn.functional import adaptive_max_pool2d
 from nt2c.core.errors import InputError, SettingsError
 from nt2c.core.random import stream
 from nt2c.inference.denoiser import Denoiser, prepare
+from nt2c.inference.polarity import polarity_warnings
 from nt2c.io.inputs import MicrographInput, is_micrograph, split_ending
 from nt2c.io.micrographs import open_micrograph
 from nt2c.io.records import write_json
@@ -210,6 +211,7 @@ class _Search:
             prepared = prepare(image, own_a, self.denoiser.pixel_size_a)
         except InputError as error:
             raise InputError(f"{item.path}: {error}") from None
+        warnings += polarity_warnings(prepared.scaled, self.denoiser.pixel_size_a)
         return prepared.scaled, own_a * image.shape[0] / prepared.scaled.shape[0], warnings
 
     def _allowed(self, item: MicrographInput, scaled: Tensor) -> Tensor | None:
