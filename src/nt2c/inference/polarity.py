@@ -6,10 +6,10 @@ from torch import Tensor
 
 from nt2c.imaging.fourier import gaussian_lowpass
 
-_FINE_A, _COARSE_A = 16.0, 100.0  # standard deviations of the blurs between which particles show
+_FINE_A, _COARSE_A = 10.0, 100.0  # standard deviations of the blurs between which particles show
 _SQUARE_A = 512.0  # some particles fit into it
 _FEWEST_SQUARES = 8
-_MEDIAN, _LOWER_QUARTER = 0.2, 0.05
+_MEDIAN, _LOWER_QUARTER = 0.2, 0.08
 
 BRIGHT = (
     "particles look bright on darker ice, and the model expects them dark: is the contrast "
