@@ -1,5 +1,6 @@
 """The page of `nt2c report`: what it says of a folder, and that a browser can use it."""
 
+import base64
 import dataclasses
 import json
 import re
@@ -8,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pytest
 import torch
@@ -19,11 +21,12 @@ from nt2c.imaging.fourier import apply_filter, frequency_grid
 from nt2c.inference.summary import FileResult, summary_path, write_summary
 from nt2c.io.micrographs import write_micrograph
 from nt2c.report.batch import write_report
-from nt2c.report.fit import fit_table
+from nt2c.report.fit import fit_table, training_sections
+from nt2c.report.fit_verdict import fit_verdict
 from nt2c.report.hints import hints_of
 from nt2c.report.looks import Look, look
-from nt2c.report.pictures import TOTAL_BYTES, longest_px, picture_bytes, shared_limits, webp
-from nt2c.report.sources import find_source
+from nt2c.report.pictures import TOTAL_BYTES, rooms, shared_limits, webp
+from nt2c.report.sources import Source, find_source
 
 PIXEL_A = 4.0
 SIDE = 128
@@ -91,7 +94,8 @@ def test_every_micrograph_is_there_and_bad_ones_are_named(page: Path) -> None:
     assert "e_gone.mrc: no such file" in items["e_gone.mrc"]["notes"][0]
     html = page.read_text()
     assert "5 of 6 micrographs" not in html
-    assert "1 failed. 2 cannot be read any more. 1 should be looked at" in html
+    assert "1 failed. 2 cannot be read any more.</p>" in html
+    assert "1 should be looked at" in html
     assert "<b>bad" not in html
 
 
@@ -169,13 +173,26 @@ def test_spectrum_of_white_noise_is_one() -> None:
 def test_pictures_keep_within_their_share() -> None:
     rough = noise(3).numpy()
     for count in (1, 300, 2000, 20000):
-        most = picture_bytes(count)
-        assert 2 * count * most <= TOTAL_BYTES
-        assert len(webp(rough, (-2.0, 2.0), most)) <= 4 * (most + 2) / 3
-    assert longest_px(picture_bytes(10)) > 2 * longest_px(picture_bytes(2000))
+        both = rooms(count)
+        assert count * sum(room.most_bytes for room in both) <= TOTAL_BYTES
+        for room in both:
+            assert len(webp(rough, (-2.0, 2.0), room)) <= 4 * (room.most_bytes + 2) / 3
+    for many, few in zip(rooms(2000), rooms(10), strict=True):
+        assert few.longest_px > 2 * many.longest_px
     low, high = shared_limits(rough, 0.1 * rough)
     assert low < -1.2
     assert high > 1.2
+
+
+def test_a_denoised_picture_is_as_large_as_there_is_room_for() -> None:
+    """Coarser before it gets smaller: a page of 40 has pictures to look at, not thumbnails."""
+    line = np.arange(1500, dtype=np.float32)
+    smooth = np.sin(line[:, None] / 25) * np.sin(line / 31)
+    smooth += 0.02 * np.random.default_rng(0).normal(size=smooth.shape)
+    for count, least_px in ((40, 1440), (3000, 150)):
+        room = rooms(count)[1]
+        data = base64.b64decode(webp(smooth.astype(np.float32), (-2.0, 2.0), room))
+        assert max(imagecodecs.webp_decode(data).shape) >= least_px
 
 
 @pytest.fixture(scope="module")
@@ -244,6 +261,112 @@ def test_in_a_browser(page: Path, browser: Any) -> None:
     ]
     assert [url for url in asked if not url.startswith(("data:", "file:"))] == []
     assert len([url for url in asked if url.startswith("file:")]) == 1
+
+
+@pytest.mark.parametrize("width", [360, 1200])
+def test_nothing_is_cut_on_any_screen(page: Path, browser: Any, width: int) -> None:
+    screen = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+    browser.get(page.as_uri())
+    browser.find_element("css selector", ".name").click()
+    wider = (
+        "return [...document.querySelectorAll('.scroll, #detail-body, html')]"
+        ".filter((e) => e.scrollWidth > e.clientWidth).length"
+    )
+    assert browser.execute_script(wider) == 0
+    texts = browser.find_elements("css selector", "#detail .figures td")
+    assert {"contrast, 20 to 200 A", "dark area"} < {text.text for text in texts}
+    assert all(text.rect["x"] + text.rect["width"] <= width for text in texts)
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_contrast_has_a_unit(page: Path, browser: Any) -> None:
+    browser.get(page.as_uri())
+    browser.execute_script("DATA.items[2].contrast = 0.0000676; update()")
+    shown = [text.text for text in browser.find_elements("css selector", ".card .text span")]
+    contrasts = [text for text in shown if text.startswith("contrast")]
+    assert contrasts[2] == "contrast under 0.01 × noise variance"
+    assert all(re.fullmatch(r"contrast [\d.]+ × noise variance", text) for text in contrasts[:2])
+    assert re.search(r"<td[^>]*>[\d.]+ × noise variance</td>", page.read_text())
+
+
+def test_a_spectrum_that_falls_off_the_chart_is_no_floor(page: Path, browser: Any) -> None:
+    browser.get(page.as_uri())
+    draw = (
+        "const figure = document.createElement('figure'); document.body.append(figure);"
+        "const curves = [{ name: 'a', x: [0, 1, 2, 3], y: [1, 1e-4, 1e-8, 1e-12] }];"
+        "drawChart(figure, { curves, x_label: 'x', y_label: 'y', log: true });"
+        "const line = figure.querySelector('path'), plot = line.parentElement;"
+        "const { y, height } = plot.viewBox.baseVal, box = line.getBBox();"
+        "return [box.y + box.height - y - height, getComputedStyle(plot).overflow]"
+    )
+    beyond, overflow = browser.execute_script(draw)
+    assert beyond > 100  # it goes on falling, below the border that cuts it
+    assert overflow == "hidden"
+
+
+def judged(folder: Path, training: dict[str, Any], evaluation: dict[str, Any]) -> str:
+    """What the report of a fit says first."""
+    share = {"noise_left": {"of_noise": 0.02}, "noise_left_before": {"of_noise": 0.4}}
+    fit = {"coarse": {"name": "general"}, "stages": {"training": share | training}}
+    first, noise_left = fit_verdict(Source(folder, (), {}, fit, evaluation, {}))
+    assert noise_left == "In empty windows it leaves 2 % of the noise, general 40 %."
+    return first
+
+
+@pytest.mark.parametrize(
+    ("fitted", "coarse", "words", "used"),
+    [
+        ((0.9, 0.8), (0.8, 0.7), "better than general", "Use {}."),
+        ((0.8, 0.7), (0.9, 0.8), "worse than general", "Use general."),
+        ((0.004, -0.0), (0.86, 0.85), "worse than general", "Use general."),
+        ((0.8, 0.802), (0.801, 0.8), "level with general", "Use general, or either."),
+        ((0.9, 0.6), (0.7, 0.7), "level with general", "Use general, or either."),  # scatter
+    ],
+)
+def test_an_independent_exposure_says_which_model_to_use(
+    tmp_path: Path, fitted: tuple[float, ...], coarse: tuple[float, ...], words: str, used: str
+) -> None:
+    methods = {"fitted": fitted, "coarse": coarse}
+    fields = [{name: values[i] for name, values in methods.items()} for i in range(len(fitted))]
+    pooled = {name: float(np.mean(values)) for name, values in methods.items()}
+    independent = {"fraction": pooled, "fields": dict(zip("ab", fields, strict=True))}
+    said = judged(tmp_path, {}, {"independent": independent})
+    assert f"The fitted model is {words}: " in said
+    assert said.endswith(used.format(tmp_path / "model.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("taken", "errors", "words", "used"),
+    [
+        ("half", {"half": 0.5, "given": 0.6}, "is better than general", "Use {}."),
+        ("fitted", {"fitted": 0.6, "given": 0.601}, "is level with general", "or either."),
+        ("given", {"fitted": 0.7, "given": 0.6}, "no model that is better", "Use general."),
+        ("fitted", {"fitted": None, "given": 0.6}, "is not known", "nt2c run --independent."),
+    ],
+)
+def test_else_what_the_fit_held_out_says_it(
+    tmp_path: Path, taken: str, errors: dict[str, float | None], words: str, used: str
+) -> None:
+    said = judged(tmp_path, {"choice": {"taken": taken, "errors": {"fields": errors}}}, {})
+    assert words in said
+    assert said.endswith(used.format(tmp_path / "model.safetensors"))
+
+
+def test_a_fit_without_a_judge_is_not_praised(tmp_path: Path) -> None:
+    assert "is not known" in judged(tmp_path, {}, {})
+
+
+def test_few_values_of_a_training_are_told_and_not_drawn(tmp_path: Path) -> None:
+    (tmp_path / "training").mkdir()
+    lines = [{"step": step, "loss": 1 / step} for step in range(1, 5)]
+    lines[-1]["validation_correlation2"] = 0.194
+    log = tmp_path / "training" / "log.jsonl"
+    log.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (section,) = training_sections(tmp_path)
+    assert [chart.title for chart in section.charts] == ["training: loss"]
+    assert section.table is not None
+    assert section.table.rows == [["training: correlation² with held-out truth", "4", "0.194"]]
 
 
 def test_warnings_of_a_fit_are_in_its_table() -> None:

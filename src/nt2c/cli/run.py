@@ -74,10 +74,11 @@ def run(
         result = fit_model(job, watch)
         summary = _denoise(job, result, watch)
         _evaluate(job, result, independent, watch)
-        page = write_report(find_source(output)).path
-    say(f"\nmodel:    {result.model}")
+        page = write_report(find_source(output))
+    say(f"\n{page.verdict}")
+    say(f"model:    {result.model}")
     say(f"denoised: {output / 'denoised'}")
-    say(f"open it:  {page}")
+    say(f"open it:  {page.path}")
     say(EXTRACT_FROM_RAW)
     code = complain(result)
     for failed in summary.with_status("failed"):

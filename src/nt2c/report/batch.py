@@ -15,11 +15,12 @@ from nt2c.core.words import plural
 from nt2c.inference.summary import FileResult
 from nt2c.io.micrographs import open_micrograph
 from nt2c.report.figures import grey_limits, shrink
-from nt2c.report.fit import Learned, fit_details, fit_sections, fit_table, fit_verdict
+from nt2c.report.fit import Learned, fit_details, fit_sections, fit_table
+from nt2c.report.fit_verdict import fit_verdict
 from nt2c.report.hints import HINTS, hints_of
 from nt2c.report.html import Browser, Page, Table, write_page
 from nt2c.report.looks import SEGMENT_PX, frequencies, look
-from nt2c.report.pictures import longest_px, picture_bytes, shared_limits, webp
+from nt2c.report.pictures import Room, rooms, shared_limits, webp
 from nt2c.report.sources import Source
 
 PAGE = "report.html"
@@ -62,10 +63,11 @@ def write_report(
         if on_item:
             on_item(item["name"])
     learned = Learned.of(source) if source.fit else None
-    verdict = " ".join(part for part in (fit_verdict(source), _verdict(items, source)) if part)
+    verdict, *remarks = [*fit_verdict(source), *_verdict(items, source)] or [""]
     page = Page(
         title=f"nt2c report: {source.folder.resolve().name}",
         verdict=verdict,
+        remarks=remarks,
         table=fit_table(source.fit) if source.fit else _counts(items),
         comparisons=(),
         sections=fit_sections(source, learned) if learned else [],
@@ -78,11 +80,11 @@ def write_report(
     )
     path = path or source.folder / PAGE
     write_page(path, page)
-    return Written(path, verdict, tuple(failed))
+    return Written(path, " ".join([verdict, *remarks]), tuple(failed))
 
 
 def _items(source: Source, segment_px: int) -> Iterator[tuple[Item, list[str], str]]:
-    most = picture_bytes(len(source.results))
+    room = rooms(len(source.results))
     for result in source.results:
         item: Item = {"name": result.input.name, "status": result.status, "hints": []}
         item["notes"] = [*([result.message] if result.message else []), *result.warnings]
@@ -107,7 +109,7 @@ def _items(source: Source, segment_px: int) -> Iterator[tuple[Item, list[str], s
             "denoised": [float(f"{value:.3g}") for value in seen.denoised],
             "frames": [[round(share, 4) for share in frame] for frame in source.frames_of(result)],
         }
-        yield item, _pictures(raw, denoised, most), ""
+        yield item, _pictures(raw, denoised, room), ""
 
 
 def _images(result: FileResult, tiff_top_first: bool) -> tuple[Grey, Grey | None, float]:
@@ -122,23 +124,22 @@ def _images(result: FileResult, tiff_top_first: bool) -> tuple[Grey, Grey | None
     return raw, denoised, denoised_a * denoised.shape[0] / raw.shape[0]
 
 
-def _pictures(raw: Grey, denoised: Grey | None, most_bytes: int) -> list[str]:
-    side = longest_px(most_bytes)
-    before = shrink(raw, side)
+def _pictures(raw: Grey, denoised: Grey | None, room: tuple[Room, Room]) -> list[str]:
+    before = shrink(raw, room[0].longest_px)  # blurs: the grey scale is that of what is shown
     if denoised is None:
-        return [webp(before, grey_limits(before), most_bytes)]
-    after = shrink(denoised, side)
-    limits = shared_limits(before, after)
-    return [webp(image, limits, most_bytes) for image in (before, after)]
+        return [webp(before, grey_limits(before), room[0])]
+    limits = shared_limits(before, denoised)
+    return [webp(before, limits, room[0]), webp(denoised, limits, room[1])]
 
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.3g}")
 
 
-def _verdict(items: Sequence[Item], source: Source) -> str:
+def _verdict(items: Sequence[Item], source: Source) -> list[str]:
+    """What became of the micrographs, and how many to look at; empty where none was denoised."""
     if not source.about:
-        return ""
+        return []
     counts = Counter(item["status"] for item in items)
     done = counts["done"] + counts["skipped"]
     verb = "is" if len(items) == 1 else "are"
@@ -152,12 +153,12 @@ def _verdict(items: Sequence[Item], source: Source) -> str:
         if counts[status]:
             parts.append(f"{counts[status]} {what}.")
     hinted = sum(bool(item["hints"]) for item in items)
-    parts.append(
+    return [
+        " ".join(parts),
         f"{hinted} should be looked at: see the hints below."
         if hinted
-        else "None shows signs of bad ice, carbon or drift."
-    )
-    return " ".join(parts)
+        else "None shows signs of bad ice, carbon or drift.",
+    ]
 
 
 def _model(source: Source) -> str:
@@ -176,7 +177,8 @@ def _counts(items: Sequence[Item]) -> Table:
     rows = [[name, str(counts[status])] for status, name in names.items() if counts[status]]
     contrasts = [item["contrast"] for item in items if item.get("contrast") is not None]
     if contrasts:
-        rows.append(["contrast in the particle band, median", f"{np.median(contrasts):.2g}"])
+        median = f"{np.median(contrasts):.2g} × noise variance"
+        rows.append(["contrast between 20 and 200 A, median", median])
     return Table(["micrographs", "number"], rows)
 
 

@@ -17,7 +17,6 @@ from nt2c.noise.transfer import segments, tapered_power
 from nt2c.pipeline.fit import NOISE, TRAINING, WINDOWS
 from nt2c.pipeline.learning import SAMPLER
 from nt2c.pipeline.training import EXAMPLES, prepared_micrographs
-from nt2c.pipeline.verdicts import percent
 from nt2c.pipeline.window_files import load_windows
 from nt2c.report.fit_figures import mosaic, same_scale
 from nt2c.report.html import Chart, Curve, Section, Table
@@ -26,6 +25,7 @@ from nt2c.training.loop import LOG
 from nt2c.training.sampler_files import load_sampler
 
 _LISTED = 20
+_CURVE = 3
 _CURVES = {"loss": "loss", "validation_correlation2": "correlation² with held-out truth"}
 
 _MEASURES = {
@@ -76,7 +76,7 @@ def fit_sections(source: Source, learned: Learned) -> list[Section]:
     stages = source.fit["stages"]
     return [
         *_independent(source.evaluation),
-        *_training(source.folder),
+        *training_sections(source.folder),
         _synthesized(source.folder, learned),
         _noise(learned, stages[NOISE]),
         Section(
@@ -100,25 +100,6 @@ def fit_table(record: Record) -> Table:
     return Table(["stage", "what came out", "time"], rows, words=True)
 
 
-def fit_verdict(source: Source) -> str:
-    """The result of a fit in plain words; empty where there was none."""
-    if not source.fit:
-        return ""
-    training = source.fit["stages"][TRAINING]
-    left, before = (training[k]["of_noise"] for k in ("noise_left", "noise_left_before"))
-    parts = [
-        f"The model leaves {percent(left)} of the noise in empty windows, the one that it started "
-        f"from {percent(before)}"
-    ]
-    if "independent" in source.evaluation:
-        fraction = source.evaluation["independent"]["fraction"]
-        parts.append(
-            f"and recovers {fraction['fitted']:.3f} of the signal "
-            f"({fraction['coarse']:.3f} before the fit), judged by independent exposures"
-        )
-    return " ".join(parts) + "."
-
-
 def fit_details(record: Record) -> Sequence[str]:
     """How the model was made, one line each."""
     structures = [Path(path).name for path in record["structures"]]
@@ -138,9 +119,12 @@ def _power(squares: Tensor, pixel_size_a: float) -> NDArray[np.float32]:
     return (tapered_power(squares, pixel_size_a)[1] / pixel_size_a**2).numpy()
 
 
-def _training(folder: Path) -> list[Section]:
-    """Curves of what was trained, from the logs; a sampler that was not trained has none."""
-    charts = []
+def training_sections(folder: Path) -> list[Section]:
+    """Curves of what was trained, from the logs; a sampler that was not trained has none.
+
+    Few values are no curve: they are told in a table.
+    """
+    charts, rows = [], []
     for stage in (TRAINING, NOISE):
         path = folder / stage / LOG
         if not path.is_file():
@@ -148,12 +132,15 @@ def _training(folder: Path) -> list[Section]:
         records = read_records(path)
         for key, name in _CURVES.items():
             points = [(one["step"], one[key]) for one in records if one.get(key) is not None]
-            if points:
-                steps, values = zip(*points, strict=True)
-                curve = Curve(name, list(steps), list(values))
-                charts.append(Chart(f"{stage}: {name}", [curve], "step", name))
+            if len(points) < _CURVE:
+                rows += [[f"{stage}: {name}", str(step), f"{value:.3g}"] for step, value in points]
+                continue
+            steps, values = zip(*points, strict=True)
+            curve = Curve(name, list(steps), list(values))
+            charts.append(Chart(f"{stage}: {name}", [curve], "step", name))
+    table = Table(["", "step", "value"], rows) if rows else None
     text = "Loss should level off; what is judged on held-out fields should not fall."
-    return [Section("Training", text, charts=charts)] if charts else []
+    return [Section("Training", text, table=table, charts=charts)] if charts or rows else []
 
 
 def _independent(evaluation: Record) -> list[Section]:
@@ -163,7 +150,7 @@ def _independent(evaluation: Record) -> list[Section]:
     result = evaluation["independent"]
     listed = {"all fields": result["fraction"], **result["fields"]}
     rows = [
-        [name, *(f"{own[method]:.3f}" for method in methods)]
+        [name, *(f"{round(own[method], 3) + 0.0:.3f}" for method in methods)]  # no -0.000
         for name, own in list(listed.items())[: 1 + _LISTED]
     ]
     more = len(listed) - len(rows)

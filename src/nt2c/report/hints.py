@@ -49,7 +49,7 @@ HINTS = (
         f"The denoised image shows hardly any signal between 20 and 200 A: contrast under "
         f"{_EMPTY:g} (98 % quantile of the local energy, in noise variances).",
         "Look whether particles are there at all. Thin or empty ice looks so, and so do particles "
-        "too small or faint for the model: try a model of your own (nt2c run).",
+        "too small or faint for the model: try one of your own (nt2c run), if this is none.",
         lambda look: look.contrast is not None and look.contrast < _EMPTY,
     ),
     Hint(

@@ -134,6 +134,8 @@ class Page:
         Heading.
     verdict : str
         The result in plain words, one or two sentences.
+    remarks : sequence of str
+        What else is to be said of it, in smaller letters below.
     table : Table
         Figures behind the verdict.
     comparisons : sequence of Comparison
@@ -153,6 +155,7 @@ class Page:
     table: Table
     comparisons: Sequence[Comparison]
     details: Sequence[str] = ()
+    remarks: Sequence[str] = ()
     sections: Sequence[Section] = ()
     refresh_s: int | None = None
     browser: Browser | None = None

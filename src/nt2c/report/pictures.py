@@ -2,33 +2,43 @@
 
 import base64
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nt2c.report.figures import Limits, grey_limits
+from nt2c.report.figures import Limits, grey_limits, shrink
 
 TOTAL_BYTES = 19_000_000
 """Of all pictures of a page; as text they take a third more."""
 
-_LONGEST_PX = (96, 720)
-_BYTES_PER_PX = 0.2
-_LARGEST_BYTES = 110_000
 _QUALITIES = (75, 45, 20)
-_SMALLER = 0.75
+_SMALLER = 0.8
 
 Grey = NDArray[np.float32]
 
 
-def picture_bytes(micrographs: int) -> int:
-    """Bytes that each of the two pictures of a micrograph may have."""
-    return min(_LARGEST_BYTES, TOTAL_BYTES // (2 * max(1, micrographs)))
+@dataclass(frozen=True)
+class Room:
+    """What a picture may take: bytes before base64, and pixels of its longest side."""
+
+    most_bytes: int
+    longest_px: int
 
 
-def longest_px(most_bytes: int) -> int:
-    """Longest side of a picture of so many bytes, px."""
-    low, high = _LONGEST_PX
-    return max(low, min(high, round(math.sqrt(most_bytes / _BYTES_PER_PX))))
+def rooms(micrographs: int) -> tuple[Room, Room]:
+    """Return the room of the raw and of the denoised picture of each of so many micrographs.
+
+    Noise takes several times the bytes of a denoised image of that size, and shows no more when
+    it is large.
+    """
+    own = TOTAL_BYTES / max(1, micrographs)
+    return _room(0.45 * own, 0.35, 720), _room(0.55 * own, 0.09, 1440)
+
+
+def _room(share_bytes: float, bytes_per_px: float, most_px: int) -> Room:
+    side = min(most_px, max(96, math.sqrt(share_bytes / bytes_per_px)))
+    return Room(int(share_bytes), round(side))
 
 
 def shared_limits(raw: Grey, denoised: Grey) -> Limits:
@@ -40,7 +50,7 @@ def shared_limits(raw: Grey, denoised: Grey) -> Limits:
     return middle - half, middle + half
 
 
-def webp(image: Grey, limits: Limits, most_bytes: int) -> str:
+def webp(image: Grey, limits: Limits, room: Room) -> str:
     """Return an image, shape (y, x), as WebP in base64, coarser or smaller until it is in bounds.
 
     Parameters
@@ -49,20 +59,18 @@ def webp(image: Grey, limits: Limits, most_bytes: int) -> str:
         Grey values.
     limits : (float, float)
         Values shown as black and white.
-    most_bytes : int
-        Greatest size before base64.
+    room : Room
+        Greatest size.
     """
     import imagecodecs
 
     low, high = limits
-    grey = np.clip((image - low) / (high - low) * 255 + 0.5, 0, 255).astype(np.uint8)
+    small = shrink(image, room.longest_px)
     while True:
+        grey = np.clip((small - low) / (high - low) * 255 + 0.5, 0, 255).astype(np.uint8)
         colours = np.ascontiguousarray(np.repeat(grey[..., None], 3, axis=2))
         for quality in _QUALITIES:
-            data = bytes(imagecodecs.webp_encode(colours, level=quality, method=2))
-            if len(data) <= most_bytes or max(grey.shape) <= 16:
+            data = imagecodecs.webp_encode(colours, level=quality, method=2, lossless=False)
+            if len(data) <= room.most_bytes or max(grey.shape) <= 16:
                 return base64.b64encode(data).decode("ascii")
-        rows, columns = (max(1, int(size * _SMALLER)) for size in grey.shape)
-        picked_y = np.arange(rows) * grey.shape[0] // rows
-        picked_x = np.arange(columns) * grey.shape[1] // columns
-        grey = grey[picked_y][:, picked_x]
+        small = shrink(small, int(_SMALLER * max(small.shape)))

@@ -28,7 +28,7 @@ const observer = new IntersectionObserver((entries) => {
 function comparison(item) {
   const box = element("div", "compare" + (item.pictures.length === 1 ? " single" : ""));
   box.dataset.index = item.index;
-  box.style.aspectRatio = item.aspect;
+  box.style.setProperty("--aspect", item.aspect);
   ["raw", "denoised"].slice(0, item.pictures.length).forEach((label, i) => {
     const image = element("img", i ? "after" : "before");
     image.alt = `${item.name}, ${label}`;
@@ -47,6 +47,8 @@ function comparison(item) {
   box.append(slider);
   return box;
 }
+const UNIT = "× noise variance";
+const contrast = (item) => `${item.contrast < 0.01 ? "under 0.01" : Number(item.contrast.toPrecision(2))} ${UNIT}`;
 function chips(item) {
   const line = element("div");
   for (const key of item.hints) line.append(element("span", "chip", DATA.hints[key]));
@@ -67,7 +69,7 @@ function card(item, place) {
     else observer.observe(compare);
   }
   text.append(name);
-  if (item.contrast != null) text.append(element("span", "", `contrast ${item.contrast}`));
+  if (item.contrast != null) text.append(element("span", "", `contrast ${contrast(item)}`));
   text.append(chips(item));
   for (const note of item.notes) text.append(element("p", "", note));
   box.append(text);
@@ -127,8 +129,8 @@ function open(item) {
     const large = comparison(item);
     load(large, item);
     split.append(large);
-    const rows = [["size", item.about], ["contrast, 20 to 200 A", item.contrast ?? "not denoised"], ["dark area", `${(100 * item.dark).toFixed(2)} %`], ["directional power", `${(100 * item.direction).toFixed(1)} %`], ["noise windows", item.frames.length || "none"]];
-    const table = element("table");
+    const rows = [["size", item.about], ["contrast, 20 to 200 A", item.contrast == null ? "not denoised" : contrast(item)], ["dark area", `${(100 * item.dark).toFixed(2)} %`], ["directional power", `${(100 * item.direction).toFixed(1)} %`], ["noise windows", item.frames.length || "none"]];
+    const table = element("table", "figures");
     for (const [name, value] of rows) {
       const row = table.insertRow();
       row.insertCell().textContent = name;

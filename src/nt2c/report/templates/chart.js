@@ -1,4 +1,5 @@
 const COLOURS = ["#0f8aa6", "#d07a1e", "#7b61c9", "#4c9a52"];
+const DECADES = 6; // of a logarithmic axis at most; a line that falls further leaves the chart
 const SVG = new DOMParser().parseFromString("<svg></svg>", "text/html").body.firstChild.namespaceURI;
 function svgNode(name, attributes, text) {
   const node = document.createElementNS(SVG, name);
@@ -22,11 +23,11 @@ function drawChart(figure, chart) {
   const scale = (v) => (chart.log ? Math.log10(v) : v);
   const xs = points.map((p) => p[0]), ys = points.map((p) => scale(p[1]));
   const x0 = Math.min(...xs), x1 = Math.max(...xs);
-  let y1 = Math.max(...ys), y0 = Math.max(Math.min(...ys), chart.log ? y1 - 5 : -Infinity);
-  if (chart.log) { y0 = Math.floor(y0); y1 = Math.ceil(y1); }
+  let y1 = Math.max(...ys), y0 = Math.min(...ys);
+  if (chart.log) { y1 = Math.ceil(y1); y0 = Math.max(Math.floor(y0), y1 - DECADES); }
   if (y0 === y1) { y0 -= 1; y1 += 1; }
   const px = (x) => left + ((x - x0) / (x1 - x0 || 1)) * (width - left - right);
-  const py = (y) => top + ((y1 - Math.max(y, y0)) / (y1 - y0)) * (height - top - bottom);
+  const py = (y) => top + ((y1 - y) / (y1 - y0)) * (height - top - bottom);
   const svg = svgNode("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": chart.title || chart.y_label });
   const decades = () => Array.from({ length: y1 - y0 + 1 }, (_, i) => [y0 + i, Number((10 ** (y0 + i)).toPrecision(3)).toString()]);
   for (const [t, words] of chart.log ? decades() : niceTicks(y0, y1)) {
@@ -38,12 +39,15 @@ function drawChart(figure, chart) {
   }
   svg.append(svgNode("text", { x: (left + width - right) / 2, y: height - 6, "text-anchor": "middle" }, chart.x_label));
   svg.append(svgNode("text", { transform: `translate(12 ${(top + height - bottom) / 2}) rotate(-90)`, "text-anchor": "middle" }, chart.y_label));
+  // Its border cuts the lines.
+  const plot = svgNode("svg", { x: left, y: top, width: width - left - right, height: height - top - bottom, viewBox: `${left} ${top} ${width - left - right} ${height - top - bottom}` });
+  svg.append(plot);
   const legend = document.createElement("div");
   legend.className = "legend";
   chart.curves.forEach((curve, i) => {
     const path = kept[i].map((p, j) => `${j ? "L" : "M"}${px(p[0]).toFixed(1)} ${py(scale(p[1])).toFixed(1)}`).join("");
     const colour = COLOURS[i % COLOURS.length];
-    svg.append(svgNode("path", { class: "line", d: path, stroke: colour, "stroke-dasharray": curve.dashed ? "5 4" : "none" }));
+    plot.append(svgNode("path", { class: "line", d: path, stroke: colour, "stroke-dasharray": curve.dashed ? "5 4" : "none" }));
     const entry = document.createElement("span"), mark = document.createElement("i");
     mark.style.borderTopColor = colour;
     mark.style.borderTopStyle = curve.dashed ? "dashed" : "solid";

@@ -1,0 +1,90 @@
+"""Whether a fit paid: is its model better, level or worse, and which one to use."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from nt2c.pipeline.training import MODEL
+from nt2c.pipeline.verdicts import percent
+from nt2c.report.sources import Source
+
+LEVEL = 0.005
+"""Differences in the recovered share of the signal, or in the error, that are none."""
+
+_KEPT = "given"  # chosen at the end of the training: the model that the fit started from
+_DATA = {
+    "fields": "simulated particles in your noise",
+    "micrographs": "held-out parts of your micrographs",
+}
+
+Record = Mapping[str, Any]
+
+
+def fit_verdict(source: Source) -> list[str]:
+    """Return the result of a fit in plain words, most important first; empty without a fit.
+
+    An independent exposure is the best judge; then what the fit measured on data that it held out.
+    """
+    if not source.fit:
+        return []
+    training = source.fit["stages"]["training"]
+    before, fitted = source.fit["coarse"]["name"], str(source.folder / MODEL)
+    choice = training.get("choice", {})
+    if choice.get("taken") == _KEPT:
+        verdict = (
+            f"The fit found no model that is better than {before}: {fitted} is {before} again. "
+            f"Use {before}."
+        )
+    elif "independent" in source.evaluation:
+        verdict = _by_exposures(source.evaluation["independent"], before, fitted)
+    else:
+        verdict = _by_what_was_held_out(choice, before, fitted)
+    left, earlier = (percent(training[k]["of_noise"]) for k in ("noise_left", "noise_left_before"))
+    return [verdict, f"In empty windows it leaves {left} of the noise, {before} {earlier}."]
+
+
+def _by_exposures(judged: Record, before: str, fitted: str) -> str:
+    """Compare by the recovered share of the signal: pooled, with the scatter between fields."""
+    mine, other = judged["fraction"]["fitted"], judged["fraction"]["coarse"]
+    gains = [field["fitted"] - field["coarse"] for field in judged["fields"].values()]
+    figures = (
+        f"of the signal that a second exposure shows it recovers {mine:.3f}, {before} {other:.3f}"
+    )
+    return _said(mine - other, max(LEVEL, 2 * _standard_error(gains)), figures, before, fitted)
+
+
+def _by_what_was_held_out(choice: Record, before: str, fitted: str) -> str:
+    """Compare by the errors on which the fit chose its model, if it has any."""
+    taken = choice.get("taken")
+    pairs = {
+        kind: (errors[taken], errors[_KEPT])
+        for kind, errors in choice.get("errors", {}).items()
+        if errors.get(taken) is not None and errors.get(_KEPT) is not None
+    }
+    if not pairs:
+        return (
+            f"Whether the fitted model is better than {before} is not known: nothing was there to "
+            "judge by. A second exposure of the same fields tells: nt2c run --independent."
+        )
+    gain = float(np.mean([other - mine for mine, other in pairs.values()]))
+    figures = "its error on " + " and on ".join(
+        f"{_DATA.get(kind, kind)} is {mine:.3f}, that of {before} {other:.3f}"
+        for kind, (mine, other) in pairs.items()
+    )
+    return _said(gain, LEVEL, figures, before, fitted)
+
+
+def _said(gain: float, level: float, figures: str, before: str, fitted: str) -> str:
+    if gain > level:
+        return f"The fitted model is better than {before}: {figures}. Use {fitted}."
+    if gain < -level:
+        return f"The fitted model is worse than {before}: {figures}. Use {before}."
+    return f"The fitted model is level with {before}: {figures}. Use {before}, or either."
+
+
+def _standard_error(values: Sequence[float]) -> float:
+    if len(values) < 2:
+        return 0.0
+    return float(np.std(values, ddof=1)) / math.sqrt(len(values))
