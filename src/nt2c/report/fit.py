@@ -16,7 +16,8 @@ from nt2c.io.records import read_records
 from nt2c.noise.transfer import segments, tapered_power
 from nt2c.pipeline.fit import NOISE, TRAINING, WINDOWS
 from nt2c.pipeline.learning import SAMPLER
-from nt2c.pipeline.training import EXAMPLES, prepared_micrographs
+from nt2c.pipeline.own_noise import prepared_micrographs
+from nt2c.pipeline.training import EXAMPLES
 from nt2c.pipeline.window_files import load_windows
 from nt2c.report.fit_figures import mosaic, same_scale
 from nt2c.report.html import Chart, Curve, Section, Table

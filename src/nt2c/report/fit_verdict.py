@@ -1,11 +1,11 @@
 """Whether a fit paid: is its model better, level or worse, and which one to use."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from nt2c.pipeline.choosing import FIELDS, GIVEN, MICROGRAPHS, START
 from nt2c.pipeline.training import MODEL
 from nt2c.pipeline.verdicts import percent
 from nt2c.report.sources import Source
@@ -13,10 +13,9 @@ from nt2c.report.sources import Source
 LEVEL = 0.005
 """Differences in the recovered share of the signal, or in the error, that are none."""
 
-_KEPT = "given"  # chosen at the end of the training: the model that the fit started from
 _DATA = {
-    "fields": "simulated particles in your noise",
-    "micrographs": "held-out parts of your micrographs",
+    FIELDS: "simulated particles in your noise",
+    MICROGRAPHS: "held-out parts of your micrographs",
 }
 
 Record = Mapping[str, Any]
@@ -32,17 +31,28 @@ def fit_verdict(source: Source) -> list[str]:
     training = source.fit["stages"]["training"]
     before, fitted = source.fit["coarse"]["name"], str(source.folder / MODEL)
     choice = training.get("choice", {})
-    if choice.get("taken") == _KEPT:
+    if choice and choice["taken"] == _baseline(choice):
         verdict = (
             f"The fit found no model that is better than {before}: {fitted} is {before} again. "
             f"Use {before}."
         )
     elif "independent" in source.evaluation:
         verdict = _by_exposures(source.evaluation["independent"], before, fitted)
-    else:
+    elif choice:
         verdict = _by_what_was_held_out(choice, before, fitted)
+    else:
+        verdict = _unknown(before)
     left, earlier = (percent(training[k]["of_noise"]) for k in ("noise_left", "noise_left_before"))
-    return [verdict, f"In empty windows it leaves {left} of the noise, {before} {earlier}."]
+    return [
+        verdict,
+        f"In empty windows it leaves {left} of the noise, the model that its training started from "
+        f"{earlier}.",
+    ]
+
+
+def _baseline(choice: Record) -> str:
+    """Name, among the candidates, of the model that the whole fit started from."""
+    return GIVEN if any(GIVEN in errors for errors in choice["errors"].values()) else START
 
 
 def _by_exposures(judged: Record, before: str, fitted: str) -> str:
@@ -56,24 +66,25 @@ def _by_exposures(judged: Record, before: str, fitted: str) -> str:
 
 
 def _by_what_was_held_out(choice: Record, before: str, fitted: str) -> str:
-    """Compare by the errors on which the fit chose its model, if it has any."""
-    taken = choice.get("taken")
-    pairs = {
-        kind: (errors[taken], errors[_KEPT])
-        for kind, errors in choice.get("errors", {}).items()
-        if errors.get(taken) is not None and errors.get(_KEPT) is not None
-    }
-    if not pairs:
-        return (
-            f"Whether the fitted model is better than {before} is not known: nothing was there to "
-            "judge by. A second exposure of the same fields tells: nt2c run --independent."
-        )
+    """Compare by the errors on which the fit chose its model."""
+    names = choice["taken"], _baseline(choice)
+    both = {kind: [errors.get(name) for name in names] for kind, errors in choice["errors"].items()}
+    pairs = {kind: pair for kind, pair in both.items() if None not in pair}
+    if not pairs:  # no number, of a network that went wild
+        return _unknown(before)
     gain = float(np.mean([other - mine for mine, other in pairs.values()]))
     figures = "its error on " + " and on ".join(
         f"{_DATA.get(kind, kind)} is {mine:.3f}, that of {before} {other:.3f}"
         for kind, (mine, other) in pairs.items()
     )
     return _said(gain, LEVEL, figures, before, fitted)
+
+
+def _unknown(before: str) -> str:
+    return (
+        f"Whether the fitted model is better than {before} is not known: nothing was there to "
+        "judge by. A second exposure of the same fields tells: nt2c run --independent."
+    )
 
 
 def _said(gain: float, level: float, figures: str, before: str, fitted: str) -> str:
@@ -87,4 +98,4 @@ def _said(gain: float, level: float, figures: str, before: str, fitted: str) -> 
 def _standard_error(values: Sequence[float]) -> float:
     if len(values) < 2:
         return 0.0
-    return float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    return float(np.std(values, ddof=1)) / len(values) ** 0.5
