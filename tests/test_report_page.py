@@ -99,6 +99,25 @@ def test_every_micrograph_is_there_and_bad_ones_are_named(page: Path) -> None:
     assert "<b>bad" not in html
 
 
+def test_micrographs_come_in_order_from_several_threads(folder: Path, tmp_path: Path) -> None:
+    raw = folder.parent / "raw"
+    stems = ["a_strong", "c_empty", "b_weak"] * 8
+    results = [FileResult(raw / f"{s}.mrc", folder / f"{s}.mrc", "done") for s in stems]
+    write_summary(summary_path(tmp_path), results, ABOUT, finished=True)
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        shown: list[str] = []
+        written = write_report(find_source(tmp_path), on_item=shown.append)
+        assert torch.get_num_threads() == 4
+    finally:
+        torch.set_num_threads(before)
+    assert shown == [f"{stem}.mrc" for stem in stems]
+    items = data(written.path)["items"]
+    assert [item["name"] for item in items] == shown
+    assert items[0]["contrast"] == items[3]["contrast"] > items[2]["contrast"]
+
+
 def test_settings_that_were_not_given_are_not_listed(page: Path) -> None:
     assert "precision fp32, tile px 512" in page.read_text()
 

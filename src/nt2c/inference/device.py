@@ -3,6 +3,7 @@
 import math
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -123,6 +124,17 @@ def set_threads(count: int | None) -> None:
         count = min(torch.get_num_threads(), usable_processors())
     if count is not None:
         torch.set_num_threads(count)
+
+
+@contextmanager
+def one_thread_each() -> Iterator[int]:
+    """Let torch compute with one thread in each thread that calls it; give the number before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield before
+    finally:
+        torch.set_num_threads(before)
 
 
 def _machine_free() -> int:

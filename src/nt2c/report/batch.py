@@ -1,9 +1,13 @@
 """The report: one page on the micrographs of a folder and, where there was one, the fit."""
 
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +16,8 @@ from numpy.typing import NDArray
 
 from nt2c.core.errors import InputError
 from nt2c.core.words import plural
+from nt2c.inference.device import one_thread_each
+from nt2c.inference.flow import MemoryGate
 from nt2c.inference.summary import FileResult
 from nt2c.io.micrographs import open_micrograph
 from nt2c.report.figures import grey_limits, shrink
@@ -25,8 +31,14 @@ from nt2c.report.sources import Source
 
 PAGE = "report.html"
 
+_MOST_THREADS = 8
+_MOST_BYTES = 3 * 1024**3
+_BYTES_PER_PX = 40  # of a raw image: it, the denoised one, and what is measured on both
+
 Grey = NDArray[np.float32]
 Item = dict[str, Any]
+Shown = tuple[Item, list[str], str]
+"""What the page says of a micrograph, its pictures, and why it could not be shown."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +53,7 @@ class Written:
 def write_report(
     source: Source, path: Path | None = None, on_item: Callable[[str], object] | None = None
 ) -> Written:
-    """Write the page of a folder, one micrograph held at a time, whole or not at all.
+    """Write the page of a folder, few micrographs held at a time, whole or not at all.
 
     Parameters
     ----------
@@ -83,45 +95,71 @@ def write_report(
     return Written(path, " ".join([verdict, *remarks]), tuple(failed))
 
 
-def _items(source: Source, segment_px: int) -> Iterator[tuple[Item, list[str], str]]:
-    room = rooms(len(source.results))
-    for result in source.results:
-        item: Item = {"name": result.input.name, "status": result.status, "hints": []}
-        item["notes"] = [*([result.message] if result.message else []), *result.warnings]
-        if result.status == "failed" or (result.status == "left" and source.about):
-            yield item, [], ""
-            continue
-        try:
-            raw, denoised, pixel_size_a = _images(result, source.tiff_top_first)
+def _items(source: Source, segment_px: int) -> Iterator[Shown]:
+    """Look at each micrograph, several at a time; come in order."""
+    look_at = partial(
+        _shown,
+        source=source,
+        segment_px=segment_px,
+        room=rooms(len(source.results)),
+        gate=MemoryGate(_MOST_BYTES),
+    )
+    with one_thread_each() as threads, ThreadPoolExecutor(min(threads, _MOST_THREADS)) as pool:
+        yield from pool.map(look_at, source.results)
+
+
+def _shown(
+    result: FileResult,
+    *,
+    source: Source,
+    segment_px: int,
+    room: tuple[Room, Room],
+    gate: MemoryGate,
+) -> Shown:
+    item: Item = {"name": result.input.name, "status": result.status, "hints": []}
+    item["notes"] = [*([result.message] if result.message else []), *result.warnings]
+    if result.status == "failed" or (result.status == "left" and source.about):
+        return item, [], ""
+    try:
+        with _images(result, source.tiff_top_first, gate) as (raw, denoised, pixel_size_a):
             seen = look(raw, denoised, pixel_size_a, segment_px)
-        except (InputError, OSError, MemoryError) as error:
-            item |= {"status": "unreadable", "notes": [str(error)]}
-            yield item, [], str(error)
-            continue
-        item |= {
-            "contrast": _rounded(seen.contrast),
-            "dark": _rounded(seen.dark),
-            "direction": _rounded(seen.direction),
-            "hints": hints_of(seen),
-            "aspect": round(raw.shape[1] / raw.shape[0], 4),
-            "about": f"{raw.shape[1]} x {raw.shape[0]} px of {pixel_size_a:.3g} A",
-            "raw": [float(f"{value:.3g}") for value in seen.raw],
-            "denoised": [float(f"{value:.3g}") for value in seen.denoised],
-            "frames": [[round(share, 4) for share in frame] for frame in source.frames_of(result)],
-        }
-        yield item, _pictures(raw, denoised, room), ""
+            pictures = _pictures(raw, denoised, room)
+    except (InputError, OSError, MemoryError) as error:
+        item |= {"status": "unreadable", "notes": [str(error)]}
+        return item, [], str(error)
+    item |= {
+        "contrast": _rounded(seen.contrast),
+        "dark": _rounded(seen.dark),
+        "direction": _rounded(seen.direction),
+        "hints": hints_of(seen),
+        "aspect": round(raw.shape[1] / raw.shape[0], 4),
+        "about": f"{raw.shape[1]} x {raw.shape[0]} px of {pixel_size_a:.3g} A",
+        "raw": [float(f"{value:.3g}") for value in seen.raw],
+        "denoised": [float(f"{value:.3g}") for value in seen.denoised],
+        "frames": [[round(share, 4) for share in frame] for frame in source.frames_of(result)],
+    }
+    return item, pictures, ""
 
 
-def _images(result: FileResult, tiff_top_first: bool) -> tuple[Grey, Grey | None, float]:
-    """Return the raw and the denoised image, and the pixel size of the raw one in angstrom."""
-    if result.status == "left":
-        with open_micrograph(result.input) as micrograph:
-            return micrograph.read(), None, micrograph.pixel_size_a
-    with open_micrograph(result.output) as micrograph:
-        denoised, denoised_a = micrograph.read(), micrograph.pixel_size_a
-    with open_micrograph(result.input, 1.0, tiff_top_first=tiff_top_first) as micrograph:
-        raw = micrograph.read()
-    return raw, denoised, denoised_a * denoised.shape[0] / raw.shape[0]
+@contextmanager
+def _images(
+    result: FileResult, tiff_top_first: bool, gate: MemoryGate
+) -> Iterator[tuple[Grey, Grey | None, float]]:
+    """Hold the raw and the denoised image, and the pixel size of the raw one in angstrom."""
+    known_a = None if result.status == "left" else 1.0
+    with open_micrograph(result.input, known_a, tiff_top_first=tiff_top_first) as micrograph:
+        needed = _BYTES_PER_PX * math.prod(micrograph.shape)
+        gate.enter(needed)
+        try:
+            raw, pixel_size_a = micrograph.read(), micrograph.pixel_size_a
+            denoised = None
+            if result.status != "left":
+                with open_micrograph(result.output) as output:
+                    denoised = output.read()
+                    pixel_size_a = output.pixel_size_a * denoised.shape[0] / raw.shape[0]
+            yield raw, denoised, pixel_size_a
+        finally:
+            gate.leave(needed)
 
 
 def _pictures(raw: Grey, denoised: Grey | None, room: tuple[Room, Room]) -> list[str]:
