@@ -22,7 +22,7 @@ from nt2c.core.random import stream
 from nt2c.inference.denoiser import load_model, prepare
 from nt2c.io.weights import write_weights
 from nt2c.models.denoiser import DenoiserModel
-from nt2c.models.unet import UNet
+from nt2c.models.unet import UNet, network_input
 from nt2c.training.loop import Network, train
 from nt2c.training.settings import OptimizerSettings
 
@@ -37,29 +37,32 @@ class SecondExposure:
     """
 
     def __init__(self, pairs: Sequence[tuple[Tensor, Tensor]]) -> None:
-        self._pairs = pairs
+        self._images = []
+        for micrograph, exposure in pairs:
+            images, condition = network_input(micrograph[None])
+            self._images.append((torch.cat([images[0], exposure[None]]), condition[0]))
 
     def loss(self, network: Network, step: int) -> Tensor:
         generator = stream(SEED, "noise2noise", step)
         crops = [self._crop(generator) for _ in range(BATCH)]
-        noisy, other = (torch.stack(images)[:, None] for images in zip(*crops, strict=True))
-        output = network(noisy.contiguous(memory_format=torch.channels_last))
+        images, conditions = (torch.stack(parts) for parts in zip(*crops, strict=True))
+        noisy, other = images[:, :-1], images[:, -1:]
+        output = network(noisy.contiguous(memory_format=torch.channels_last), conditions)
         return (output - other).square().mean() / other.var()
 
     def validate(self, network: nn.Module, step: int) -> Mapping[str, float]:
         return {}
 
     def _crop(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """The same place of both exposures, turned and mirrored alike."""
+        """The same place of the network's images and the exposure, turned alike; condition."""
 
         def draw(below: int) -> int:
             return int(torch.randint(below, (), generator=generator))
 
-        pair = torch.stack(self._pairs[draw(len(self._pairs))])
-        top, left = (draw(side - CROP_PX + 1) for side in pair.shape[-2:])
-        part = pair[:, top : top + CROP_PX, left : left + CROP_PX].rot90(draw(4), (-2, -1))
-        part = part.flip(-1) if draw(2) else part
-        return part[0], part[1]
+        images, condition = self._images[draw(len(self._images))]
+        top, left = (draw(side - CROP_PX + 1) for side in images.shape[-2:])
+        part = images[:, top : top + CROP_PX, left : left + CROP_PX].rot90(draw(4), (-2, -1))
+        return (part.flip(-1) if draw(2) else part), condition
 
 
 def exposures(field: Field, pixel_size_a: float) -> tuple[Tensor, Tensor]:

@@ -11,12 +11,10 @@ from pathlib import Path
 from statistics import median
 from typing import TypeVar
 
-import numpy as np
 import torch
 from benchmarks.speed.runs import Size, write_noise
 
-from nt2c.imaging.fourier import resize_mirrored
-from nt2c.inference.denoiser import Denoiser, load_model, prepare
+from nt2c.inference.denoiser import Denoiser, load_model
 from nt2c.io.micrographs import open_micrograph, write_micrograph
 
 Result = TypeVar("Result")
@@ -45,14 +43,9 @@ def one_round(path: Path, denoiser: Denoiser) -> dict[str, float]:
     with open_micrograph(path) as micrograph:
         pixel_size_a = micrograph.pixel_size_a
         raw = timed("read", micrograph.read)
-    prepared = timed("crop", lambda: prepare(raw, pixel_size_a, denoiser.pixel_size_a))
+    prepared = timed("crop", lambda: denoiser.prepare(raw, pixel_size_a))
     estimate = timed("network", lambda: denoiser.estimate(prepared.scaled))
-
-    def pad() -> np.ndarray:
-        restored = prepared.scaling.invert(estimate, background=False)
-        shape = (raw.shape[0], raw.shape[1])
-        return np.asarray(resize_mirrored(restored + prepared.centre, shape).numpy(), np.float32)
-
-    image = timed("pad", pad)
+    shape = (raw.shape[0], raw.shape[1])
+    image = timed("pad", lambda: denoiser.restore(prepared, estimate, shape))
     timed("write", lambda: write_micrograph(path.with_name("out.mrc"), image, pixel_size_a))
     return seconds

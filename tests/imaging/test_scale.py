@@ -112,11 +112,12 @@ def test_contamination_does_not_wreck_the_scale():
     assert float(fit_scaling(clip_outliers(image), PIXEL_A).sigma) == pytest.approx(1, rel=0.1)
 
 
-def test_upsampled_images_are_measured_where_they_hold_noise():
+def test_upsampled_images_are_measured_over_the_whole_band():
     image = resize(white(12, (128, 128)), SHAPE)  # 8 A per pixel shown at 4 A
     held = fit_scaling(image, PIXEL_A, nyquist_a=16.0).sigma
-    # White noise of the same spectral density, over the whole band, would have this deviation.
-    assert float(held) == pytest.approx(2 * float(image.std()), rel=0.06)
+    # The noise fills the square below half of Nyquist, in a power of 4 times its variance; of that
+    # area that finer than 40 A, over all that is finer, up to Nyquist: 0.28.
+    assert float(held) == pytest.approx((4 * 0.28) ** 0.5 * float(image.std()), rel=0.06)
 
 
 def test_batches_are_scaled_one_by_one():

@@ -27,7 +27,7 @@ def identity_model() -> DenoiserModel:
     network = UNet(UNetSettings(widths=(4,), blocks=(1,)))
     for parameter in network.parameters():
         parameter.data.zero_()
-    for layer in (network.stem, network.head):
+    for layer in (network.stem, network.head):  # of the stem's 8 channels 4 are the first image
         layer.weight.data[range(4), range(4), 1, 1] = 1.0
     network.eval().requires_grad_(False)
     return DenoiserModel(network, WORKING_A, {"name": "identity"})

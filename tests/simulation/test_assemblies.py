@@ -3,11 +3,13 @@
 import pytest
 import torch
 
+from nt2c.core.random import stream
 from nt2c.simulation.assemblies import (
     KINDS,
     RESIDUE_CONTRAST_V_A3,
     SYMMETRIES,
     Assembly,
+    _carve,
     random_assembly,
     rasterize,
     symmetry_matrices,
@@ -117,3 +119,9 @@ def test_residue_contrast_agrees_with_atoms(tmp_path):
     path.write_text("\n".join([*lines, "END\n"]))
     alanine = float(structure_volume(read_structure(path), 2.0).sum()) * 8
     assert alanine * 4.9 / 3 == pytest.approx(RESIDUE_CONTRAST_V_A3, rel=0.25)
+
+
+def test_small_units_are_not_carved_away() -> None:
+    few = torch.randn(3, 3, generator=stream(1, "few residues"))
+    for number in range(20):
+        assert len(_carve(few, stream(1, "waves", number))) == len(few)

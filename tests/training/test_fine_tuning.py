@@ -16,7 +16,6 @@ from nt2c.noise.samplers import WhiteNoise
 from nt2c.training.denoiser import DenoisingTask, left_in_windows, train_denoiser
 from nt2c.training.digest import digest
 from nt2c.training.loop import LOG
-from nt2c.training.pairs import Pairs
 from nt2c.training.recorrupted import (
     NoisyMicrograph,
     RealCrops,
@@ -26,7 +25,7 @@ from nt2c.training.recorrupted import (
 )
 from nt2c.training.settings import Recipe, RecorruptedSettings
 
-from .test_training import CPU, tiny_recipe
+from .test_training import CPU, Passes, tiny_recipe
 
 
 def with_real(weight: float = 0.5, **optimizer: Any) -> Recipe:
@@ -68,8 +67,8 @@ def test_recorrupted_loss_has_the_minimum_of_the_wiener_filter() -> None:
     clean = 1.2 * torch.nn.functional.conv2d(white, blur, padding=1)
     noisy = clean + coloured(clean.shape, "noise")
     z = torch.randn(clean.shape, generator=stream(4, "white z"))
-    matched = Pairs(*recorrupt(noisy, coloured(clean.shape, "z"), a))
-    wrong = Pairs(*recorrupt(noisy, z, a))
+    matched = recorrupt(noisy, coloured(clean.shape, "z"), a)
+    wrong = recorrupt(noisy, z, a)
 
     def best(noisy: Tensor, target: Tensor) -> Tensor:
         patches = torch.nn.functional.unfold(noisy, 5, padding=2).transpose(1, 2).reshape(-1, 25)
@@ -77,11 +76,11 @@ def test_recorrupted_loss_has_the_minimum_of_the_wiener_filter() -> None:
 
     # z / a has variance 4: deviation of each weight sqrt(4 / (pixels * 1.25)) = 0.004, and more
     # where neighbours are alike.
-    truth = best(matched.noisy, clean)
-    torch.testing.assert_close(best(matched.noisy, matched.clean), truth, atol=0.025, rtol=0)
-    for pairs in (wrong, Pairs(noisy, noisy)):  # noise of another spectrum, plain copies
-        found = best(pairs.noisy, pairs.clean)
-        assert float((found - best(pairs.noisy, clean)).abs().max()) > 0.1
+    truth = best(matched[0], clean)
+    torch.testing.assert_close(best(*matched), truth, atol=0.025, rtol=0)
+    for first, second in (wrong, (noisy, noisy)):  # noise of another spectrum, plain copies
+        found = best(first, second)
+        assert float((found - best(first, clean)).abs().max()) > 0.1
 
 
 def test_loss_adds_the_recorrupted_error_with_its_weight() -> None:
@@ -91,7 +90,7 @@ def test_loss_adds_the_recorrupted_error_with_its_weight() -> None:
     both = DenoisingTask(recipe, CPU, real=crops).loss(network, 3)
     plain = DenoisingTask(recipe, CPU).loss(network, 3)
     real = crops.batch(3)
-    error = (network(real.noisy) - real.clean).square().mean() - 5
+    error = (network(real.noisy, real.condition) - real.clean).square().mean() - 5
     assert crops.target_noise(3) == 5
     extra = error / (crops.signal_power + recipe.pairs.loss_floor)
     torch.testing.assert_close(both, plain + 0.5 * extra)
@@ -109,13 +108,17 @@ def test_recorrupted_error_is_that_against_the_truth() -> None:
         )
         for n, gain in enumerate(gains)
     ]
-    crops = RealCrops(own, 128, RecorruptedSettings(batch=64, strength=0.7), 5, CPU)
-    pairs = crops.batch(0)
-    found = (0.5 * pairs.noisy - pairs.clean).square().mean() - crops.target_noise(0)
-    drawn = crops.target_noise(0) / (1 + 1 / 0.7**2)  # mean variance of the noise of these crops
+    crops = RealCrops(own, 128, RecorruptedSettings(batch=16, strength=0.7), 5, CPU)
+    steps = 12
+    found = drawn = 0.0  # the crops of a step are of one micrograph
+    for step in range(steps):
+        pairs = crops.batch(step)
+        error = float((0.5 * pairs.noisy[:, :1] - pairs.clean).square().mean())
+        found += (error - crops.target_noise(step)) / steps
+        drawn += crops.target_noise(step) / (1 + 1 / 0.7**2) / steps
     assert 0.9 < drawn < 1.9
     noise_left = 0.25 * drawn * (1 + 0.7**2)
-    assert float(found) == pytest.approx(0.25 * clean_power + noise_left, abs=0.05)
+    assert found == pytest.approx(0.25 * clean_power + noise_left, abs=0.05)
     assert crops.signal_power == pytest.approx(clean_power, abs=0.05)
     assert real_crops(RecorruptedSettings(), gain=2.0).signal_power == 0  # noise alone, and less
 
@@ -128,9 +131,9 @@ def test_real_crops_repeat_and_differ_between_steps() -> None:
     assert torch.equal(first.noisy, again.noisy)
     assert torch.equal(first.clean, again.clean)
     assert not torch.equal(first.noisy, next_.noisy)
-    z = (first.noisy - first.clean) / 2.5  # a z + z / a = 2.5 z
+    z = (first.noisy[:, :1] - first.clean) / 2.5  # a z + z / a = 2.5 z
     assert float(z.std()) == pytest.approx(1, rel=0.05)
-    middle = first.noisy - 0.5 * z  # what the crops were cut from
+    middle = first.noisy[:, :1] - 0.5 * z  # what the crops were cut from
     assert any(_holds(image, middle[0, 0]) for image in micrographs())
 
 
@@ -151,8 +154,8 @@ def test_noise_is_turned_with_the_crop_it_is_added_to() -> None:
     own = [NoisyMicrograph(striped, Stripes(), 1.0)]
     crops = RealCrops(own, 32, RecorruptedSettings(batch=32), 5, CPU)
     pairs = crops.batch(0)
-    along_y = [bool((one == one[:, :1]).all()) for one in pairs.noisy]
-    along_x = [bool((one == one[..., :1]).all()) for one in pairs.noisy]
+    along_y = [bool((one == one[:1]).all()) for one in pairs.noisy[:, 0]]
+    along_x = [bool((one == one[:, :1]).all()) for one in pairs.noisy[:, 0]]
     assert all(y != x for y, x in zip(along_y, along_x, strict=True))
     assert 4 < sum(along_x) < 28  # both ways come up
 
@@ -240,10 +243,6 @@ def test_resumed_run_on_real_micrographs_equals_the_uninterrupted_one(tmp_path: 
 
 def test_what_is_left_in_windows_of_any_side() -> None:
     windows = torch.randn(70, 18, 18, generator=stream(3, "windows"))
-    nothing = torch.nn.Identity()
-    nothing.forward = torch.zeros_like  # type: ignore[assignment]
     for stride in (4, 16):
-        assert left_in_windows(torch.nn.Identity(), windows, stride) == pytest.approx(
-            float(windows.var())
-        )
-        assert left_in_windows(nothing, windows + 3, stride) == 0
+        assert left_in_windows(Passes(), windows, stride) == pytest.approx(float(windows.var()))
+        assert left_in_windows(Passes(0.0), windows + 3, stride) == 0

@@ -14,7 +14,7 @@ Part = Literal["denoising", "windows", "contrast", "noise", "training"]
 REVISIONS: dict[Part, int] = {
     "denoising": 2,
     "windows": 2,
-    "contrast": 1,
+    "contrast": 2,
     "noise": 2,
     "training": 2,
 }

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nt2c.imaging.fourier import frequency_grid, gaussian_lowpass
+from nt2c.imaging.noise_spectrum import measure_noise
 
 BACKGROUND_SIGMA_A = 200.0
 OUTLIER_SIGMA = 8.0
@@ -22,6 +23,7 @@ _LOCAL_SIGMA_A = 50.0
 # per pixel, and strong particles up to 0.04.
 _EVEN = 0.05
 _LARGEST_RATIO = 2.0
+_EMPTIED = 0.02  # of the power at half their frequency: fine frequencies that a filter took away
 _SAMPLE = 1 << 18
 
 
@@ -52,21 +54,22 @@ def clip_outliers(image: Float[Tensor, "... y x"]) -> Float[Tensor, "... y x"]:
     return torch.clamp(image, low, high)
 
 
-def _noise(image: Tensor, pixel_size_a: float, nyquist_a: float) -> tuple[Tensor, Tensor]:
-    """Standard deviation (..., 1, 1) of the noise, and its local strength as multiple of that.
+def _strength(image: Tensor, pixel_size_a: float, nyquist_a: float) -> Tensor:
+    """Local strength (..., y, x) of the noise, of unit mean square.
 
-    It is that of white noise with the power of `image` in the upper noise band. The strength is a
-    map (..., y, x) of unit mean square.
+    It is that of the upper noise band; 1 where a filter has emptied it.
     """
     k = frequency_grid((image.shape[-2], image.shape[-1]), pixel_size_a, image.device)
     fraction = k * nyquist_a
     band = (fraction > NOISE_BAND[0]) & (fraction < NOISE_BAND[1])
     spectrum = torch.fft.rfft2(image)
-    # The median over frequencies ignores Bragg spots; |F|^2 is exponential: median = ln 2 * mean.
-    power = spectrum.abs().square()[..., band].median(-1).values / 0.6931472
-    sigma = torch.sqrt(power / (image.shape[-2] * image.shape[-1]))
     fine = torch.fft.irfft2(spectrum * band, s=image.shape[-2:])
-    return sigma[..., None, None], _local_strength(fine, pixel_size_a)
+    # The median over frequencies ignores Bragg spots; |F|^2 is exponential: median = ln 2 * mean.
+    middle = (fraction > NOISE_BAND[0] / 2) & (fraction <= NOISE_BAND[0])
+    power = [spectrum.abs().square()[..., part].median(-1).values for part in (band, middle)]
+    there = (power[0] > _EMPTIED * power[1])[..., None, None]
+    strength = _local_strength(fine, pixel_size_a)
+    return torch.where(there, strength, torch.ones_like(strength))
 
 
 def _local_strength(fine: Tensor, pixel_size_a: float) -> Tensor:
@@ -140,9 +143,14 @@ def fit_scaling(
     Returns
     -------
     Scaling
-        `sigma` is 0 where the image holds no noise at all.
+        `sigma` is 0 where the image is constant.
     """
     background = slow_background(image, pixel_size_a)
     offset = image.mean((-2, -1), keepdim=True, dtype=torch.float64).to(image.dtype)
     nyquist_a = max(nyquist_a or 0.0, 2 * pixel_size_a)
-    return Scaling(background, offset, *_noise(image - background, pixel_size_a, nyquist_a))
+    strength = _strength(image - background, pixel_size_a, nyquist_a)
+    even = (image - background) / strength
+    spread = even.std((-2, -1), keepdim=True)
+    unit = even / spread.clamp(min=1e-30)
+    variance = measure_noise(unit.reshape(-1, *image.shape[-2:])).variance
+    return Scaling(background, offset, spread * variance.sqrt().reshape(spread.shape), strength)

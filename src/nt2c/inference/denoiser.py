@@ -11,11 +11,15 @@ import torch
 from jaxtyping import Float32
 from numpy.typing import ArrayLike
 from torch import Tensor
+from torch.nn import functional
 
 from nt2c.core.errors import InputError, SettingsError
 from nt2c.core.precision import has_fast_bf16
+from nt2c.imaging.filtered import with_noise_restored
 from nt2c.imaging.fourier import resampled_shape, resize, resize_mirrored
-from nt2c.imaging.scale import Scaling, fit_scaling, outlier_limits
+from nt2c.imaging.lines import without_lines
+from nt2c.imaging.scale import OUTLIER_SIGMA, Scaling, fit_scaling
+from nt2c.imaging.valid import ValidArea, find_valid_area, mirror_fill
 from nt2c.inference.device import choose_device
 from nt2c.inference.network import BF16_TOLERANCE, bf16_deviation, run_network
 from nt2c.io.weights import read_model_file
@@ -26,6 +30,7 @@ Precision = Literal["auto", "fp32", "bf16"]
 
 _ROWS_AT_ONCE = 64
 _SMALLEST_PX = 4
+_MOST_EMPTY = 0.95
 
 
 def bundled_models() -> dict[str, Path]:
@@ -69,14 +74,34 @@ def check_precision(precision: Any) -> None:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A micrograph at the working pixel size: `scaled` (y, x) in units of its noise.
+    """A micrograph at the working pixel size.
 
-    `scaling` leads back to grey values less `centre`, the median that was taken off.
+    Attributes
+    ----------
+    scaled : Tensor, shape (v, u)
+        In units of its noise; areas without image are filled with the mirror image of the rest.
+    scaling : Scaling
+        Leads back to grey values less `centre`.
+    centre : float
+        Median of the raw micrograph.
+    empty : Tensor of bool, shape (y, x), or None
+        Pixels of the raw micrograph that hold no image; None where all do.
+    warnings : tuple of str
+        What the user should know about it.
     """
 
     scaled: Tensor
     scaling: Scaling
-    centre: Tensor
+    centre: float
+    empty: Tensor | None
+    warnings: tuple[str, ...]
+
+    @property
+    def valid(self) -> Tensor | None:
+        """Pixels of `scaled` that hold an image; None where all do."""
+        if self.empty is None:
+            return None
+        return ~_covering(self.empty, (self.scaled.shape[0], self.scaled.shape[1]))
 
 
 def prepare(
@@ -200,10 +225,17 @@ class Denoiser:
     def restore(
         self, prepared: Prepared, estimate: Float32[Tensor, "y x"], shape: tuple[int, int]
     ) -> Float32[np.ndarray, "v u"]:
-        """Bring the signal, from `estimate`, to `shape` and the grey scale of the raw image."""
+        """Bring the signal, from `estimate`, to `shape` and the grey scale of the raw image.
+
+        Areas without image get the mean.
+        """
         with torch.inference_mode():
             grey = prepared.scaling.invert(estimate, background=self._keep_background)
-            return resize_mirrored(grey + prepared.centre, shape).cpu().numpy()
+            result = resize_mirrored(grey + prepared.centre, shape)
+            if prepared.empty is not None:
+                mean = float(prepared.scaling.offset) + prepared.centre
+                result.masked_fill_(_nearest(prepared.empty, shape), mean)
+            return result.cpu().numpy()
 
     def estimate(self, scaled: Float32[Tensor, "y x"]) -> Float32[Tensor, "y x"]:
         """Run the network on what `prepare` gave: the signal, in units of the noise."""
@@ -315,21 +347,59 @@ def _prepare(raw: Tensor, pixel_size_a: float, working_pixel_size_a: float) -> P
             f"{shape[0]} x {shape[1]} pixels of {pixel_size_a:g} A are too small: less than "
             f"{_SMALLEST_PX} pixels of {working_pixel_size_a:g} A, at which the model works"
         )
-    small, centre = _crop(raw, working)
-    scaling = fit_scaling(small, working_pixel_size_a, 2 * pixel_size_a)
+    area = find_valid_area(raw)
+    share = area.empty_share
+    if share > _MOST_EMPTY:
+        raise InputError(f"{100 * share:.0f} % of it hold no image: nothing to denoise")
+    small = _crop(raw, area, working)
+    if area.empty is not None:
+        small = mirror_fill(small, _covering(area.empty, working))
+    small = without_lines(small[None], working_pixel_size_a)[0]
+    small, filtered = with_noise_restored(small, working_pixel_size_a)
+    scaling = fit_scaling(small, working_pixel_size_a)
     if not float(scaling.sigma) > 0:
         raise InputError("is constant or holds no noise: nothing to denoise")
-    return Prepared(scaling.apply(small), scaling, centre)
+    scaled = scaling.apply(small)
+    warnings = []
+    if share:
+        warnings.append(
+            f"{100 * share:.1f} % of it hold no image (borders, bars, dead lines): filled with the "
+            "mean"
+        )
+    if filtered and pixel_size_a < working_pixel_size_a:
+        warnings.append(
+            "lacks noise at fine periods: it was low-pass filtered, enlarged or denoised; it is "
+            "restored for the network, but the raw micrograph gives better results"
+        )
+    return Prepared(scaled, scaling, area.median, area.empty, tuple(warnings))
 
 
-def _crop(raw: Tensor, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Clip outliers, centre on the median and resample to `shape`; return that and the median.
+def _crop(raw: Tensor, area: ValidArea, shape: tuple[int, int]) -> Tensor:
+    """Fill what holds no image, clip outliers, centre on the median and resample to `shape`.
 
     Goes through the rows some at a time, so that no second full-size image is made.
     """
-    low, high, middle = outlier_limits(raw)
-    rows = [
-        resize(part.clamp(low, high).sub_(middle), (part.shape[0], shape[1]))
-        for part in raw.split(_ROWS_AT_ONCE)
-    ]
-    return resize(torch.cat(rows), shape), middle
+    low, high = area.limits(OUTLIER_SIGMA)
+    rows = []
+    for start in range(0, raw.shape[0], _ROWS_AT_ONCE):
+        part = area.filled(raw, start, min(start + _ROWS_AT_ONCE, raw.shape[0]))
+        part = part.clamp_(low, high).sub_(area.median)
+        rows.append(resize(part, (part.shape[0], shape[1])))
+    return resize(torch.cat(rows), shape)
+
+
+def _covering(empty: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Pixels of a grid of `shape` that an empty one touches, and those beside them."""
+    within = functional.adaptive_max_pool2d(empty[None].float(), shape)[0]
+    return functional.max_pool2d(within[None], 3, 1, 1)[0] > 0
+
+
+def _nearest(mask: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Mask on a grid of `shape` over the same field."""
+    if tuple(mask.shape) == shape:
+        return mask
+    y, x = (
+        (torch.arange(new, device=mask.device) * old).div(new, rounding_mode="floor")
+        for new, old in zip(shape, mask.shape, strict=True)
+    )
+    return mask[y][:, x]

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from nt2c.imaging.tiles import plan_tiles
 from nt2c.inference.device import free_memory_bytes, is_out_of_memory
-from nt2c.models.unet import UNet
+from nt2c.models.unet import UNet, network_input
 
 BF16_TOLERANCE = 0.01
 """Greatest difference of a bfloat16 result, in standard deviations of the result."""
@@ -51,18 +51,19 @@ def run_network(
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     stride = network.stride
     height, width = image.shape
+    inputs, condition = network_input(image[None])
     bottom, right = (-(height + 2 * _BORDER_PX) % stride, -(width + 2 * _BORDER_PX) % stride)
-    padded = _mirror(image, (_BORDER_PX, _BORDER_PX + right, _BORDER_PX, _BORDER_PX + bottom))
-    least = _least_side(network, min(padded.shape))
+    padded = _mirror(inputs[0], (_BORDER_PX, _BORDER_PX + right, _BORDER_PX, _BORDER_PX + bottom))
+    least = _least_side(network, min(padded.shape[-2:]))
     side = max(least, tile_px or _fitting_side(network, padded, max_memory_bytes))
     while True:
         try:
-            result = _run_tiles(network, padded, side, least, bf16)
+            result = _run_tiles(network, padded, condition, side, least, bf16)
             break
         except (MemoryError, RuntimeError) as error:
             if side <= least or not is_out_of_memory(error):
                 raise
-            side = max(least, min(side, max(padded.shape)) // 2)
+            side = max(least, min(side, max(padded.shape[-2:])) // 2)
     return result[_BORDER_PX : _BORDER_PX + height, _BORDER_PX : _BORDER_PX + width]
 
 
@@ -82,15 +83,15 @@ def bf16_deviation(network: UNet, image: Float32[Tensor, "y x"]) -> float:
 
 def _fitting_side(network: UNet, padded: Tensor, max_memory_bytes: int | None) -> int:
     """Side of the tiles that fit into the free memory; the longer side when the whole does."""
-    per_px = 16 + _BYTES_PER_PX_AND_CHANNEL * network.settings.widths[0]
+    per_px = 24 + _BYTES_PER_PX_AND_CHANNEL * network.settings.widths[0]
     free = max(0, free_memory_bytes(padded.device, max_memory_bytes))
     pixels = _SHARE_OF_MEMORY * free / per_px
-    return max(padded.shape) if padded.numel() <= pixels else int(pixels**0.5)
+    return max(padded.shape[-2:]) if padded[0].numel() <= pixels else int(pixels**0.5)
 
 
 def _least_side(network: UNet, shorter: int) -> int:
     """Smallest side of a window: half of it is not halo, and it is computed like the whole."""
-    channels = (4, *network.settings.widths)  # the stem sees 2 x 2 blocks, like the finest level
+    channels = (8, *network.settings.widths)  # the stem sees 2 x 2 blocks, like the finest level
     pixels = [2, *(2 ** (level + 1) for level in range(len(network.settings.widths)))]
     area = max(_SMALL_CONVOLUTION * p**2 // c + p**2 for p, c in zip(pixels, channels, strict=True))
     side = max(math.ceil(area**0.5), -(-area // shorter))
@@ -107,16 +108,18 @@ def _widened(span: tuple[int, int], least: int, size: int) -> tuple[int, int]:
     return start, min(size, max(span[1], start + least))
 
 
-def _run_tiles(network: UNet, padded: Tensor, side: int, least: int, bf16: bool) -> Tensor:
-    result = torch.empty_like(padded)
-    shape = (padded.shape[0], padded.shape[1])
+def _run_tiles(
+    network: UNet, padded: Tensor, condition: Tensor, side: int, least: int, bf16: bool
+) -> Tensor:
+    result = torch.empty_like(padded[0])
+    shape = (padded.shape[-2], padded.shape[-1])
     for tile in plan_tiles(shape, side, network.receptive_field_px, network.stride):
         outer_y = _widened(tile.outer_y, least, shape[0])
         outer_x = _widened(tile.outer_x, least, shape[1])
-        window = padded[slice(*outer_y), slice(*outer_x)]
+        window = padded[:, slice(*outer_y), slice(*outer_x)]
         with torch.inference_mode(), torch.autocast(padded.device.type, torch.bfloat16, bf16):
-            batch = window[None, None].contiguous(memory_format=torch.channels_last)
-            output = network(batch)[0, 0]
+            batch = window[None].contiguous(memory_format=torch.channels_last)
+            output = network(batch, condition)[0, 0]
         y, x = tile.inner_y[0] - outer_y[0], tile.inner_x[0] - outer_x[0]
         rows, columns = tile.inner_y[1] - tile.inner_y[0], tile.inner_x[1] - tile.inner_x[0]
         result[slice(*tile.inner_y), slice(*tile.inner_x)] = output[y : y + rows, x : x + columns]
@@ -130,6 +133,6 @@ def _mirror(image: Tensor, margins: tuple[int, int, int, int]) -> Tensor:
         place = torch.arange(-before, size + after, device=image.device).remainder(2 * size)
         return torch.where(place < size, place, 2 * size - 1 - place)
 
-    rows = index(image.shape[0], margins[2], margins[3])
-    columns = index(image.shape[1], margins[0], margins[1])
-    return image[rows][:, columns]
+    rows = index(image.shape[-2], margins[2], margins[3])
+    columns = index(image.shape[-1], margins[0], margins[1])
+    return image[..., rows, :][..., columns]

@@ -71,6 +71,10 @@ class Source:
         """What the user should know about it; complete when its images are read."""
         return (*self.micrograph.warnings, *self.own_warnings)
 
+    def warn(self, warnings: tuple[str, ...]) -> None:
+        """Keep what was noticed in one of its images."""
+        self.own_warnings += tuple(w for w in warnings if w not in self.own_warnings)
+
     @property
     def bytes(self) -> int:
         """Memory for its images, raw and denoised, while it is worked on."""

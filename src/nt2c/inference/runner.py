@@ -196,9 +196,10 @@ class Runner:
             return
         try:
             prepared = self._prepare(section)
+            warnings = prepared.warnings
             if section.index == 0:
-                found = polarity_warnings(prepared.scaled, self.denoiser.pixel_size_a)
-                source.own_warnings += found
+                warnings += polarity_warnings(prepared.scaled, self.denoiser.pixel_size_a)
+            source.warn(warnings)
             estimate = self.denoiser.estimate(prepared.scaled)
             sink.put(self.denoiser.restore(prepared, estimate, source.shape))
         except Exception as error:

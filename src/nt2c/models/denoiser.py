@@ -10,7 +10,7 @@ from torch import Tensor
 from nt2c.core.errors import InputError
 from nt2c.models.unet import UNet, UNetSettings
 
-FORMAT = 1
+FORMAT = 2
 
 
 class _Description(BaseModel):
@@ -62,7 +62,8 @@ class DenoiserModel:
             )
         if metadata.get("format") != FORMAT:
             raise InputError(
-                f"{where}: model format {metadata.get('format')} is not {FORMAT}; update nt2c"
+                f"{where}: model format {metadata.get('format')} is not {FORMAT}; use the version "
+                "of nt2c that made it, or fit a new model"
             )
         try:
             head = _Description.model_validate(metadata)

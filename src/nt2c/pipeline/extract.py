@@ -11,7 +11,7 @@ from torch.nn.functional import adaptive_max_pool2d
 
 from nt2c.core.errors import InputError, SettingsError
 from nt2c.core.random import stream
-from nt2c.inference.denoiser import Denoiser, prepare
+from nt2c.inference.denoiser import Denoiser, Prepared, prepare
 from nt2c.inference.polarity import polarity_warnings
 from nt2c.io.inputs import MicrographInput, is_micrograph, split_ending
 from nt2c.io.micrographs import open_micrograph
@@ -189,8 +189,11 @@ class _Search:
     def run(self, item: MicrographInput, name: str) -> tuple[Found | None, FileOutcome]:
         """Prepare a micrograph, keep it, and find its windows of every size and limit."""
         try:
-            scaled, own_a, warnings = self._prepared(item)
-            allowed = self._allowed(item, scaled)
+            prepared, own_a, warnings = self._prepared(item)
+            scaled, allowed = prepared.scaled, prepared.valid
+            mask = self._allowed(item, scaled)
+            if mask is not None:
+                allowed = mask if allowed is None else mask & allowed
         except InputError as error:
             return None, FileOutcome(item.path, str(error))
         except OSError as error:
@@ -200,7 +203,7 @@ class _Search:
         found = Found(item.path, name, own_a, seen.contrast, seen.windows)
         return found, FileOutcome(item.path, warnings=warnings)
 
-    def _prepared(self, item: MicrographInput) -> tuple[Tensor, float, tuple[str, ...]]:
+    def _prepared(self, item: MicrographInput) -> tuple[Prepared, float, tuple[str, ...]]:
         """Micrograph in units of its noise, its exact working pixel size, and warnings."""
         with open_micrograph(item.path, self.pixel_size_a, item.star_pixel_size_a) as micrograph:
             image = torch.from_numpy(micrograph.read()).to(self.denoiser.device)
@@ -212,7 +215,8 @@ class _Search:
         except InputError as error:
             raise InputError(f"{item.path}: {error}") from None
         warnings += polarity_warnings(prepared.scaled, self.denoiser.pixel_size_a)
-        return prepared.scaled, own_a * image.shape[0] / prepared.scaled.shape[0], warnings
+        exact_a = own_a * image.shape[0] / prepared.scaled.shape[0]
+        return prepared, exact_a, warnings + prepared.warnings
 
     def _allowed(self, item: MicrographInput, scaled: Tensor) -> Tensor | None:
         path = self.mask_files.get(_key(item.path))

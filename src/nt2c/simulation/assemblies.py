@@ -17,6 +17,7 @@ from torch.nn import functional
 # 4.6 V mean inner potential of the water that it displaces.
 RESIDUE_VOLUME_A3 = 134.0
 RESIDUE_CONTRAST_V_A3 = 22.5 * 47.88 - 4.6 * RESIDUE_VOLUME_A3
+_LEAST_RESIDUES = 8
 SYMMETRIES = ("C1", "C2", "C3", "C4", "C5", "C6", "C7", "C12", "D2", "D3", "D4", "D5", "D7",
               "T", "O", "I")  # fmt: skip
 KINDS = ("globular", "hollow", "elongated", "disc")
@@ -118,14 +119,18 @@ def _chain(kind: str, radius_a: float, generator: torch.Generator) -> Tensor:
 
 
 def _carve(points: Tensor, generator: torch.Generator) -> Tensor:
-    """Remove residues where a smooth random wave is low: clefts, pores and loose packing."""
+    """Remove residues where a smooth random wave is low: clefts, pores and loose packing.
+
+    A small unit that would vanish keeps all of them.
+    """
     waves = 12
     direction = torch.randn(waves, 3, generator=generator)
     wavelength = 12 + 30 * torch.rand(waves, 1, generator=generator)
     k = 2 * math.pi * functional.normalize(direction, dim=-1) / wavelength
     phase = 2 * math.pi * torch.rand(waves, generator=generator)
     level = torch.cos(points @ k.T + phase).sum(-1) / math.sqrt(waves / 2)
-    return points[level > _uniform(generator, -2.0, -0.3)]
+    kept = points[level > _uniform(generator, -2.0, -0.3)]
+    return kept if len(kept) >= _LEAST_RESIDUES else points
 
 
 def _disc(diameter_a: float, generator: torch.Generator) -> Tensor:

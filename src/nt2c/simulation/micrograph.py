@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nt2c.imaging.ctf import Optics, ctf, interaction_rad_per_v_a
 from nt2c.imaging.fourier import apply_filter, frequency_grid
-from nt2c.simulation import physics, surroundings
+from nt2c.simulation import further_noise, physics, surroundings
 from nt2c.simulation.bank import Species
 from nt2c.simulation.placement import particle_count, place
 from nt2c.simulation.settings import ImagingSettings, SimulationSettings, SpecimenSettings
@@ -26,7 +26,7 @@ class SimulatedBatch:
 
     `noisy` = `even` + `odd`, which are independent given the specimen; `clean` is the noiseless
     deviation of the particles from the mean count (negative: dark), with CTF, damage and MTF;
-    `surroundings` the noiseless rest: illumination, contamination, carbon and rough layers;
+    `surroundings` the noiseless rest: illumination, contamination and edges of carbon;
     `coordinates_px` has one (n, 2) tensor of (y, x) centres per field; `parameters` one
     dictionary per field of everything drawn.
     """
@@ -168,6 +168,8 @@ def simulate(
              slice(margin, margin + settings.shape[1]))  # fmt: skip
 
     parameters = [draw_parameters(imaging, placement) for _ in range(batch)]
+    for drawn in parameters:
+        drawn["noise"] = further_noise.draw_noise(settings.noise, placement)
     fields, coordinates = [], []
     for drawn in parameters:
         field, centres, names = specimen_field(bank, shape, pixel_a, settings.specimen, placement)
@@ -238,20 +240,39 @@ def simulate(
         )  # fmt: skip
         for drawn, value in zip(parameters, gain.flatten().tolist(), strict=True):
             drawn["contrast_gain"] = value
+    if imaging.snr is None:  # fields with more noise may hold stronger particles
+        for i, drawn in enumerate(parameters):
+            if drawn["noise"]:
+                more = 1 + further_noise.added_variance(drawn["noise"])
+                share = float(torch.rand((), generator=placement))
+                drawn["contrast_gain"] *= more ** (share / 2)
+                gain = gain.clone()
+                gain[i] = drawn["contrast_gain"]
     # Particles on carbon are left out; contamination only weakens those that it covers.
     particles = particles * gain * (1 - carbon)
-    contrast = apply_filter(particles + texture + glass, root_dqe)
+    further = [
+        further_noise.FieldNoise(p["noise"], k, t, pixel_a, imaging.voltage_kv, shape, noise)
+        for p, t in zip(parameters, transfer, strict=True)
+    ]
+    film = torch.stack([f.film for f in further]) / mean.sqrt()
+    contrast = apply_filter(particles + texture + glass, root_dqe) + film
     expected = (mean * attenuation * (1 + contrast)).clamp(min=0)
+    gains = torch.stack([f.gain for f in further])
+    response = torch.stack([f.response for f in further])
+    sd = (mean / 2).sqrt()
 
     def camera() -> Tensor:
         counts = torch.poisson(expected / 2, generator=noise)
         level = mean * attenuation / 2
-        coloured = apply_filter(counts - level, mtf / root_dqe) + level
-        return surroundings.hot_pixels(coloured, imaging.hot_pixels, noise)[inner]
+        seen = apply_filter(expected / 2 - level, mtf / root_dqe)
+        own = apply_filter(counts - level, mtf / root_dqe) - seen
+        own = torch.stack([f.camera(n, s) for f, n, s in zip(further, own, sd, strict=True)])
+        whole = surroundings.hot_pixels((seen + level + own) * gains, imaging.hot_pixels, noise)
+        return apply_filter(whole, response)[inner]
 
     even, odd = camera(), camera()
-    clean = (apply_filter(particles, mtf) * mean * attenuation)[inner]
-    rest = (mean * attenuation * (1 + apply_filter(texture, mtf)))[inner]
+    clean = apply_filter(apply_filter(particles, mtf) * mean * attenuation, response)[inner]
+    rest = apply_filter((mean * attenuation).expand_as(expected), response)[inner]
     return SimulatedBatch(even + odd, clean, rest, even, odd, coordinates, parameters)
 
 

@@ -1,6 +1,6 @@
 """Settings of the simulator: what is drawn, between which limits."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, Field, NonNegativeFloat, PositiveFloat
 
@@ -77,6 +77,25 @@ class ImagingSettings(Settings):
     hot_pixels: float = Field(1e-5, ge=0, le=0.01, description="share of outlier pixels")
 
 
+NoiseKind = Literal["film", "coloured", "lines", "blocks", "modulated", "tails", "filtered"]
+
+
+class NoiseSettings(Settings):
+    """Noise beyond counts and thin ice (`simulation.further_noise` says what each kind is).
+
+    Variances are multiples of that of the counting noise, drawn log-uniform.
+    """
+
+    share: float = Field(0.0, ge=0, le=1, description="of fields that have one to three kinds")
+    kinds: tuple[NoiseKind, ...] = Field(get_args(NoiseKind), min_length=1)
+    film_variance: AboveZero = (0.1, 5.0)
+    coloured_variance: AboveZero = (0.1, 5.0)
+    lines_variance: AboveZero = (0.03, 3.0)
+    modulation: float = Field(0.5, ge=0.1, description="greatest spread of log local strength")
+    tails: float = Field(0.6, ge=0.1, description="greatest spread of log strength of pixels")
+    cutoff_a: AboveZero = Field((8.0, 25.0), description="of low-pass filters, log-uniform")
+
+
 class SimulationSettings(Settings):
     """A simulated data set."""
 
@@ -84,3 +103,4 @@ class SimulationSettings(Settings):
     shape: tuple[int, int] = Field((448, 448), description="field (y, x) in pixels, even")
     specimen: SpecimenSettings = SpecimenSettings()
     imaging: ImagingSettings = ImagingSettings()
+    noise: NoiseSettings = NoiseSettings()

@@ -13,7 +13,7 @@ from torch.nn import functional
 from nt2c.core.errors import SettingsError
 from nt2c.core.random import stream
 from nt2c.models.denoiser import DenoiserModel
-from nt2c.models.unet import UNet
+from nt2c.models.unet import UNet, network_input
 from nt2c.training.digest import digest
 from nt2c.training.loop import Network, in_precision, train, training_precision
 from nt2c.training.pairs import Pairs, PairSource, Source
@@ -79,16 +79,21 @@ class DenoisingTask:
         floor = self._recipe.pairs.loss_floor
         power = pairs.clean.square().mean((-3, -2, -1))
         if self._real is None:
-            output = network(pairs.noisy.contiguous(memory_format=torch.channels_last))
+            output = network(
+                pairs.noisy.contiguous(memory_format=torch.channels_last), pairs.condition
+            )
             return (squared_error(output, pairs.clean) / (power + floor)).mean()
         whole = self._real.batch(step)
-        noisy, other = self._team.share(whole.noisy), self._team.share(whole.clean)
-        both = torch.cat([pairs.noisy, noisy])
-        output = network(both.contiguous(memory_format=torch.channels_last))
+        own = [self._team.share(part) for part in (whole.noisy, whole.condition, whole.clean)]
+        noisy, condition, other = own
+        output = network(
+            torch.cat([pairs.noisy, noisy]).contiguous(memory_format=torch.channels_last),
+            torch.cat([pairs.condition, condition]),
+        )
         simulated, real = output.split([len(pairs.noisy), len(noisy)])
-        own = (squared_error(simulated, pairs.clean) / (power + floor)).mean()
+        first = (squared_error(simulated, pairs.clean) / (power + floor)).mean()
         error = squared_error(real, other).mean() - self._real.target_noise(step)
-        return own + self._recipe.recorrupted.weight * error / (self._real_power + floor)
+        return first + self._recipe.recorrupted.weight * error / (self._real_power + floor)
 
     def validate(self, network: nn.Module, step: int) -> Mapping[str, float]:
         """Mean squared correlation with the target on held-out fields, and the mean variance that
@@ -100,7 +105,8 @@ class DenoisingTask:
             )
         pairs, empty = self._held_out
         with torch.no_grad():
-            output, left = network(pairs.noisy), network(empty.noisy)
+            output = network(pairs.noisy, pairs.condition)
+            left = network(empty.noisy, empty.condition)
         if self._picture:
             self._picture(step, pairs.noisy[:, 0], output[:, 0], pairs.clean[:, 0])
         output, clean = output.flatten(1), pairs.clean.flatten(1)
@@ -126,9 +132,11 @@ def left_in_windows(network: nn.Module, windows: Tensor, stride: int) -> float:
     """Variance of the network's output over all pixels of noise windows (n, s, s) of any side."""
     size = windows.shape[-1]
     more = -size % stride
-    padded = functional.pad(windows[:, None], (0, more, 0, more), mode="reflect")
+    images, condition = network_input(windows, together=True)
+    padded = functional.pad(images, (0, more, 0, more), mode="reflect")
     with torch.no_grad():
-        left = torch.cat([network(part)[..., :size, :size] for part in padded.split(64)])
+        parts = zip(padded.split(64), condition.split(64), strict=True)
+        left = torch.cat([network(*part)[..., :size, :size] for part in parts])
     return float(left.var())
 
 

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from nt2c.core.random import stream
+from nt2c.imaging.lines import without_lines
 from nt2c.imaging.scale import Scaling, clip_outliers, fit_scaling, slow_background
+from nt2c.models.unet import network_input
 from nt2c.simulation.bank import Species, procedural_bank
 from nt2c.simulation.micrograph import SimulatedBatch, simulate
 from nt2c.simulation.settings import SimulationSettings
@@ -19,9 +21,13 @@ from nt2c.training.settings import PairSettings
 
 @dataclass(frozen=True)
 class Pairs:
-    """Noisy and clean images in units of the noise, each (n, 1, y, x)."""
+    """What the network is given and what it should give, in units of the noise.
+
+    `noisy` (n, 2, y, x) and `condition` (n, c) are of `network_input`; `clean` is (n, 1, y, x).
+    """
 
     noisy: Tensor
+    condition: Tensor
     clean: Tensor
 
 
@@ -41,6 +47,11 @@ class Source(Protocol):
         """What the pairs depend on beyond the recipe, as JSON holds it; empty if nothing."""
 
 
+def make_pairs(noisy: Tensor, clean: Tensor) -> Pairs:
+    """Pair whole fields (n, y, x) in units of the noise with their clean ones."""
+    return Pairs(*network_input(noisy), clean[:, None])
+
+
 def scaled_truth(truth: Tensor, scaling: Scaling, pixel_size_a: float) -> Tensor:
     """Noiseless image (n, y, x) without its slow part, in units of the noise."""
     return (truth - slow_background(truth, pixel_size_a)) / scaling.unit
@@ -50,13 +61,13 @@ def scaled_pairs(batch: SimulatedBatch, pixel_size_a: float) -> Pairs:
     """Scale simulated micrographs as the denoiser will scale real ones.
 
     The target holds the particles and the noiseless surroundings without their slow part: a
-    denoiser that paints out contamination, carbon or a film would hide what users must see. Ice
-    and counting noise are what it is to remove.
+    denoiser that paints out contamination or the edge of a carbon film would hide what users must
+    see. Everything else is noise.
     """
-    image = clip_outliers(batch.noisy)
+    image = without_lines(clip_outliers(batch.noisy), pixel_size_a)
     scaling = fit_scaling(image, pixel_size_a)
     target = scaled_truth(batch.clean + batch.surroundings, scaling, pixel_size_a)
-    return Pairs(scaling.apply(image)[:, None], target[:, None])
+    return make_pairs(scaling.apply(image), target)
 
 
 def held_out_simulation(
@@ -67,6 +78,7 @@ def held_out_simulation(
     bare: dict[str, Any] = {"contamination": 0.0, "carbon": 0.0, "texture": 0.0, "gradient": 0.0}
     return simulation.replace(
         specimen=specimen,
+        noise=simulation.noise if particles else simulation.noise.replace(share=0.0),
         imaging=simulation.imaging if particles else simulation.imaging.replace(**bare),
         shape=tuple(n // stride * stride for n in simulation.shape),
     )
@@ -112,24 +124,23 @@ class CropPool:
         pool = [self._fields[n] for n in wanted]
         generator = stream(self._seed, f"{self._role} crops", step)
         draws = torch.rand(settings.batch, 6, generator=generator)
-        noisy, clean = [], []
+        crops, conditions = [], []
         for which, item, y, x, flip, turn in team.share(draws).tolist():
             field = pool[int(which * len(pool))]
             i = int(item * settings.fields)
-            pair = random_crop(
-                torch.stack([field.noisy[i], field.clean[i]]), size, (y, x, flip, turn)
-            )
-            noisy.append(pair[0])
-            clean.append(pair[1])
-        return Pairs(torch.stack(noisy), torch.stack(clean))
+            both = torch.cat([field.noisy[i], field.clean[i]])
+            crops.append(random_crop(both, size, (y, x, flip, turn)))
+            conditions.append(field.condition[i])
+        images = torch.stack(crops)
+        return Pairs(images[:, :-1], torch.stack(conditions), images[:, -1:])
 
     def _made_together(self, first: int, team: Team) -> dict[int, Pairs]:
         """Return field `first` and those after it, as many as there are processes to make one."""
         own = self._make(first + team.rank)
         if team.count == 1:
             return {first: own}
-        made = team.gather(torch.stack([own.noisy, own.clean])[None])
-        return {first + i: Pairs(*pair) for i, pair in enumerate(made.unbind())}
+        parts = [team.gather(part[None]) for part in (own.noisy, own.condition, own.clean)]
+        return {first + i: Pairs(*pair) for i, pair in enumerate(zip(*parts, strict=True))}
 
 
 def random_crop(image: Tensor, size: int, draws: tuple[float, float, float, float]) -> Tensor:

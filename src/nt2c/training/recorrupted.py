@@ -13,15 +13,18 @@ from torch import Tensor
 
 from nt2c.core.errors import InputError
 from nt2c.core.random import stream
+from nt2c.models.unet import network_input
 from nt2c.noise.features import moments, skewness_and_kurtosis
 from nt2c.noise.samplers import NoiseSampler
 from nt2c.training.digest import digest
-from nt2c.training.pairs import Pairs, crop, turned
+from nt2c.training.pairs import Pairs, random_crop
 from nt2c.training.settings import RecorruptedSettings
 
 _LARGEST_KURTOSIS = 0.3
 """Windows of six data sets with Gaussian noise have -0.02 to 0.03, those with tails 1.6."""
+Place = tuple[float, float, float, float]
 _FARTHEST = 5.0  # standard deviations: a few hot pixels are no tails
+_REGION_PX = 448  # side of the part of a micrograph whose noise is measured in a step
 
 
 def excess_kurtosis(windows: Tensor, groups: Tensor) -> float:
@@ -154,34 +157,37 @@ class RealCrops:
         """What the micrographs' mean variance is above that of their noise, or 0."""
         return signal_power(self._micrographs)
 
-    def _draws(self, step: int) -> list[list[float]]:
+    def _drawn(self, step: int) -> tuple[NoisyMicrograph, tuple[float, float], list[Place]]:
+        """Micrograph of a step, and where its region and the crops within lie, in [0, 1)."""
         generator = stream(self._seed, "real crops", step)
-        return torch.rand(self._settings.batch, 5, generator=generator).tolist()
-
-    def _drawn(self, which: float) -> NoisyMicrograph:
-        return self._micrographs[int(which * len(self._micrographs))]
+        (which, top, left, _), *places = torch.rand(
+            self._settings.batch + 1, 4, generator=generator
+        ).tolist()
+        micrograph = self._micrographs[int(which * len(self._micrographs))]
+        return micrograph, (top, left), [(y, x, flip, turn) for y, x, flip, turn in places]
 
     def target_noise(self, step: int) -> float:
-        """Mean variance of the noise in the second copies of a step."""
-        strength = self._settings.strength
-        own = [
-            target_noise(self._drawn(which).noise_sd, strength) for which, *_ in self._draws(step)
-        ]
-        return sum(own) / len(own)
+        """Variance of the noise in the second copies of a step."""
+        return target_noise(self._drawn(step)[0].noise_sd, self._settings.strength)
 
     def batch(self, step: int) -> Pairs:
-        """Return the crops of a step, each of the two (n, 1, y, x)."""
-        side = self._crop_px
+        """Return the crops of a step: first copies as `noisy`, second ones as `clean`.
+
+        All are of one region, so that the network is told the noise of its first copy.
+        """
+        micrograph, (y, x), places = self._drawn(step)
+        side, whole = self._crop_px, micrograph.image.shape
+        height, width = (min(size, max(side, _REGION_PX)) for size in whole)
+        top, left = int(y * (whole[0] - height + 1)), int(x * (whole[1] - width + 1))
+        region = micrograph.image[top : top + height, left : left + width]
         generator = stream(self._seed, "recorruption", step, self._device)
-        pairs = []
-        for which, y, x, flip, turn in self._draws(step):
-            micrograph = self._drawn(which)
-            noise = micrograph.drawn((side, side), generator)
-            both = recorrupt(crop(micrograph.image, side, y, x), noise, self._settings.strength)
-            # Noise need not be the same in all directions: crops are turned together with it.
-            pairs.append(turned(torch.stack(both), flip, turn))
-        noisy, other = torch.stack(pairs, 1)[:, :, None]
-        return Pairs(noisy, other)
+        noise = micrograph.drawn((height, width), generator)
+        first, second = recorrupt(region, noise, self._settings.strength)
+        images, condition = network_input(first[None])
+        # Noise need not be the same in all directions: crops are turned together with it.
+        both = torch.cat([images[0], second[None]])
+        crops = torch.stack([random_crop(both, side, place) for place in places])
+        return Pairs(crops[:, :-1], condition.expand(len(crops), -1), crops[:, -1:])
 
     def describe(self) -> Mapping[str, Any]:
         """Everything that the crops are made of beyond the recipe."""

@@ -25,6 +25,7 @@ from nt2c.training.pairs import (
     Pairs,
     PairSource,
     held_out_simulation,
+    make_pairs,
     scaled_pairs,
     scaled_truth,
 )
@@ -179,7 +180,7 @@ class TransferSource:
         noise = self._sampler.sample((count, *particles.shape[-2:]), generator)
         noise = vary_spectrum(noise, self._settings.spectrum_spread, generator)
         clean = rest + k1[:, None, None] * particles
-        return Pairs(transfer(clean, noise, 1.0, gain)[:, None], clean[:, None])
+        return make_pairs(transfer(clean, noise, 1.0, gain), clean)
 
     def _weights(self, draw: int, count: int) -> tuple[Tensor, Tensor]:
         """Contrast and noise gain of each field of a draw, log-normal around the measured ones."""
