@@ -31,12 +31,12 @@ def polarity_warnings(scaled: Float[Tensor, "y x"], pixel_size_a: float) -> tupl
     pixel_size_a : float
         Its pixel size, angstrom.
     """
+    side = round(_SQUARE_A / pixel_size_a)
+    if (scaled.shape[0] // side) * (scaled.shape[1] // side) < _FEWEST_SQUARES:
+        return ()
     band = gaussian_lowpass(scaled, _FINE_A / pixel_size_a)
     band = band - gaussian_lowpass(scaled, _COARSE_A / pixel_size_a)
-    side = round(_SQUARE_A / pixel_size_a)
     squares = band.unfold(0, side, side).unfold(1, side, side).flatten(0, 1).flatten(1)
-    if len(squares) < _FEWEST_SQUARES:
-        return ()
     centred = squares - squares.mean(1, keepdim=True)
     skewness = centred.pow(3).mean(1) / centred.square().mean(1).clamp_min(1e-12).pow(1.5)
     lower, median = torch.quantile(skewness, skewness.new_tensor([0.25, 0.5])).tolist()
