@@ -128,7 +128,7 @@ def test_without_the_option(tmp_path, model_file, capsys):
     said = "".join(capsys.readouterr())
     assert "6 images are denoised one by one" in said
     assert "EER files are movies" in said
-    assert said.count("--sum-frames") == 2
+    assert said.count("sum-frames") == 2
     assert pixels(tmp_path / "out" / "m.mrcs").shape == (6, *SHAPE)
 
 
