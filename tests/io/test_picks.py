@@ -377,6 +377,12 @@ def _autopick(*rows):
 COORDINATES = "data_\n\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n10 5\n"
 
 
+def test_a_listed_file_that_is_not_there_is_told_with_the_list(coarse, capsys):
+    _autopick("a.mrc nowhere.star")
+    assert _raw("autopick.star") == 1
+    assert "autopick.star: lists nowhere.star: no such file" in capsys.readouterr().err
+
+
 def test_pixel_sizes_become_those_of_the_raw_micrographs(coarse, capsys):
     """Of groups in use; what is said of the movie stays."""
     _text("p.star", PARTICLES + "denoised/a.mrc 1 10 5 1@x.mrcs\n")

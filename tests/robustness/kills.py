@@ -38,7 +38,7 @@ from nt2c.io.files import is_temporary
 Words = Sequence[str]
 
 _SIGNALS = [signal.SIGKILL] * 7 + [signal.SIGTERM] * 2 + [signal.SIGINT]
-_WAIT_S = 300.0
+_WAIT_S = 1800.0
 _VOLATILE = {"seconds", "stopped", "status", "counts", "done_before", "stages"}
 _GROWING = {"checkpoint.safetensors", "begun.json", "stage.json", "status.json"}
 _GROWING |= {"RELION_JOB_EXIT_ABORTED", "RELION_JOB_EXIT_FAILURE"}

@@ -168,7 +168,10 @@ def _listing(table: StarTable, targets: Targets, output: Path) -> RawPicks:
         if listed in files:
             raise InputError(f"{table.file.path}: lists {listed} twice; remove one row")
         target = targets.find(name, table.file.path)
-        found = read_star_text(_listed_file(listed, table.file.path)).table(X, Y)
+        try:
+            found = read_star_text(_listed_file(listed, table.file.path)).table(X, Y)
+        except InputError as error:
+            raise InputError(f"{table.file.path}: lists {error}") from None
         if found is None or not found.rows:  # nothing was picked there
             continue
         files[listed] = _coordinates(found, target, _below(output.parent, listed, table.file.path))
