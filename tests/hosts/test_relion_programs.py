@@ -84,7 +84,7 @@ def relion(program: str, *words: str) -> str:
     """Run a program of RELION in the current folder; skip the test where it is not installed."""
     if shutil.which(program) is None:
         pytest.skip(f"{program} is not installed (Debian: apt-get install relion)")
-    done = subprocess.run([program, *words], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([program, *words], capture_output=True, text=True, timeout=600)
     said = done.stdout + done.stderr
     assert done.returncode == 0, said
     assert "ERROR: \n" not in said
