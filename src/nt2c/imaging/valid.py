@@ -15,6 +15,8 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
+from nt2c.imaging.quantiles import ascending, quantiles
+
 _ROWS = 32  # at once, also the side of the blocks that are judged: what fits into the cache
 _NO_NOISE = 0.01  # of the usual variance of neighbours' differences
 _LITTLE_NOISE = 0.1  # enough where the mean is off, too: bars and unlit rims
@@ -113,7 +115,7 @@ def find_valid_area(raw: Float[Tensor, "y x"]) -> ValidArea:
         seen = valid if len(valid) else seen
     middle = float(seen.median())
     down, up = _spread(middle - seen), _spread(seen - middle)
-    values, counts = seen.unique(return_counts=True)
+    values, counts = ascending(seen).unique_consecutive(return_counts=True)
     spread = torch.where(values < middle, down, up).clamp(min=1e-30)
     beside = torch.cat([counts[:1] * 0, counts, counts[:1] * 0])
     beside = torch.maximum(beside[:-2], beside[2:])
@@ -124,8 +126,7 @@ def find_valid_area(raw: Float[Tensor, "y x"]) -> ValidArea:
 
 def _spread(deviations: Tensor) -> float:
     """Robust standard deviation, of the deviations from the median to one side."""
-    shares = torch.tensor([1 - share for share in _TAILS], device=deviations.device)
-    edges = torch.quantile(deviations, shares).tolist()
+    edges = quantiles(deviations, *(1 - share for share in _TAILS))
     found = (edge / tail for edge, tail in zip(edges, _TAILS.values(), strict=True) if edge > 0)
     return next(found, 0.0)
 
@@ -136,7 +137,7 @@ def _empty(raw: Tensor) -> Bool[Tensor, "y x"] | None:
     if min(raw.shape) < _ROWS or usable is None:
         return None
     noise, mean = _blocks(raw, _ROWS, usable)
-    usual = float(torch.quantile(noise[noise > 0], _USUAL))
+    (usual,) = quantiles(noise[noise > 0], _USUAL)
     sd = (usual / 2) ** 0.5
     middle = float(mean[noise > 0.5 * usual].median())
     quiet = _is_quiet(noise / usual, mean, middle, sd)
@@ -186,10 +187,9 @@ def _usable(raw: Tensor) -> _Usable | None:
     there = differences > 0
     if not bool(there.any()):
         return None
-    shares = torch.tensor([0.05, 0.5, 0.95], device=raw.device)
-    low, middle, high = torch.quantile(rows[:, :-1][there], shares).tolist()
+    low, middle, high = quantiles(rows[:, :-1][there], 0.05, 0.5, 0.95)
     reach = _UNLIKE / _TAILS[0.05]
-    difference = _UNLIKE * float(torch.quantile(differences[there], 0.9))
+    difference = _UNLIKE * quantiles(differences[there], 0.9)[0]
     return _Usable(middle - reach * (middle - low), middle + reach * (high - middle), difference)
 
 
