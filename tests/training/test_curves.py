@@ -48,7 +48,7 @@ def test_curve_of_the_denoiser(tmp_path: Path) -> None:
     train_denoiser(tiny_recipe(**STEPS), tmp_path, device="cpu", on_step=losses)
     assert REVISIONS["training"] == 2
     assert losses.values[KEPT] == pytest.approx(
-        [0.97105, 0.89865, 0.83155, 0.69615, 0.70865], rel=2e-3
+        [0.9742, 0.88797, 0.57829, 0.5218, 0.65797], rel=2e-3
     )
 
 
@@ -64,7 +64,7 @@ def test_curve_of_the_denoiser_on_micrographs_too(tmp_path: Path) -> None:
     train_denoiser(recipe, tmp_path, device="cpu", real=real, on_step=losses)
     assert REVISIONS["training"] == 2
     assert losses.values[KEPT] == pytest.approx(
-        [1.51685, 2.30034, 1.76035, -0.23791, -0.32025], rel=2e-3, abs=1e-3
+        [1.52, 2.2981, 1.68275, -0.27534, -0.35793], rel=2e-3, abs=1e-3
     )
 
 

@@ -7,26 +7,130 @@ input of the network) and a short description (its condition).
 """
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-WINDOW_PX = 64
-# Limits of the rings in cycles per window; the last one ends at Nyquist.
-_EDGES = (0.5, 1.5, 2.5, 3.5, 4.5, 5.5, 6.5, 8.0, 10.0, 12.0, 14.0, 17.0, 20.0, 24.0, 28.0, 32.5)
-RINGS = len(_EDGES) - 1
-CONDITION = 3 * RINGS
-"""Length of `NoiseSpectrum.condition`."""
-
-_FINE = 6  # first ring of less than 40 A
-_LEAST_FINE = 0.05
-_QUIET = 0.25  # quantile of the windows that stands for noise alone
 _FLOOR = 3e-3  # of the mean power: rings that a filter has emptied
 _SHRINK = 16.0  # an anisotropy counts where it is far above what chance gives in so many windows
+_FINE_PER_PX = 0.1  # cycles per pixel: beyond, hardly any signal is (40 A at 4 A per pixel)
+_LEAST_FINE = 0.05
 _WHITE_WINDOWS = 4096
+
+
+@dataclass(frozen=True, eq=False)
+class _Windows:
+    """Half overlapping windows (Hann) of one size, their rings and quantiles.
+
+    `edges` are the limits of the rings in cycles per window; the last one ends at Nyquist. Of the
+    `quantiles` over the windows the one at `quiet` stands for noise alone.
+    """
+
+    size_px: int
+    edges: tuple[float, ...]
+    quantiles: tuple[float, ...]
+    quiet: int
+
+    @property
+    def rings(self) -> int:
+        return len(self.edges) - 1
+
+    def periodograms(self, image: Tensor) -> Tensor:
+        """Power (batch, windows, y, h): 1 for white noise of variance 1."""
+        side = self.size_px
+        for dim in (-2, -1):
+            while image.shape[dim] < 2 * side:
+                image = torch.cat([image, image.flip(dim)], dim)
+        windows = image.unfold(-2, side, side // 2).unfold(-2, side, side // 2).flatten(1, 2)
+        hann = torch.hann_window(side, device=image.device)
+        taper = hann[:, None] * hann
+        taper = taper / taper.square().sum().sqrt()
+        windows = windows - windows.mean((-2, -1), keepdim=True)
+        return torch.fft.rfft2(windows * taper).abs().square()
+
+    @cached_property
+    def _radius(self) -> Tensor:
+        ky = torch.fft.fftfreq(self.size_px, 1 / self.size_px)[:, None]
+        kx = torch.fft.rfftfreq(self.size_px, 1 / self.size_px)[None]
+        return torch.hypot(ky, kx)
+
+    @cached_property
+    def _matrix(self) -> Tensor:
+        """Weights (plane, rings) whose product with a flat half plane is the sum of each ring."""
+        weight = torch.full_like(self._radius, 2.0)
+        weight[:, [0, -1]] = 1
+        limits = zip(self.edges[:-1], self.edges[1:], strict=True)
+        inside = [(self._radius >= a) & (self._radius < b) for a, b in limits]
+        return torch.stack([(weight * part).flatten() for part in inside], -1)
+
+    @cached_property
+    def sizes(self) -> Tensor:
+        """Coefficients of each ring."""
+        return self._matrix.sum(0)
+
+    @cached_property
+    def centres(self) -> Tensor:
+        """Frequency of each ring in cycles per pixel."""
+        edges = torch.tensor(self.edges)
+        return (edges[1:] + edges[:-1]) / (2 * self.size_px)
+
+    def ring_means(self, power: Tensor) -> Tensor:
+        """Mean of (..., y, h) over each ring: (..., rings)."""
+        matrix = self._matrix.to(power.device)
+        return power.flatten(-2) @ matrix / matrix.sum(0)
+
+    def on_plane(self, rings: Tensor) -> Tensor:
+        """Values of rings (batch, rings), interpolated on the half plane (batch, y, h)."""
+        weights = _interpolation(self.centres, self._radius.flatten() / self.size_px)
+        plane = rings @ weights.to(rings.device)
+        return plane.unflatten(-1, tuple(self._radius.shape))
+
+    @cached_property
+    def white(self) -> Tensor:
+        """Quantiles (quantiles, rings) of the rings' powers in white noise."""
+        generator = torch.Generator().manual_seed(1)
+        side = self.size_px // 2 * (round(_WHITE_WINDOWS**0.5) + 1)
+        rings = self.ring_means(self.periodograms(torch.randn(1, side, side, generator=generator)))
+        return torch.quantile(rings[0], torch.tensor(self.quantiles), dim=0)
+
+    def levels(self, rings: Tensor) -> Tensor:
+        """Quantiles (batch, quantiles, rings) of ring powers, over those of white noise."""
+        shares = torch.tensor(self.quantiles, device=rings.device)
+        found = torch.quantile(rings, shares, dim=1).movedim(0, 1)
+        return found / self.white.to(rings.device)
+
+
+@cache
+def _coarse() -> _Windows:
+    """Wide windows: they resolve low frequencies."""
+    edges = (0.5, 1.5, 2.5, 3.5, 4.5, 5.5, 6.5, 8.0, 10.0, 12.0, 14.0, 17.0, 20.0, 24.0, 28.0, 32.5)
+    return _Windows(64, edges, (0.25,), 0)
+
+
+@cache
+def _small() -> _Windows:
+    """Small windows: some of them lie between particles even where these are crowded."""
+    edges = (0.5, 1.5, 2.5, 3.5, 4.5, 5.5, 7.0, 9.0, 11.0, 13.5, 16.25)
+    return _Windows(32, edges, (0.02, 0.1, 0.5, 0.9, 0.98), 1)
+
+
+WINDOW_PX = 64
+CONDITION = 15 + 5 * 10
+"""Length of `NoiseSpectrum.condition`."""
+
+
+def _interpolation(centres: Tensor, at: Tensor) -> Tensor:
+    """Weights (n, m) that interpolate values at n `centres` linearly to m places."""
+    right = torch.searchsorted(centres, at).clamp(1, len(centres) - 1)
+    share = ((at - centres[right - 1]) / (centres[right] - centres[right - 1])).clamp(0, 1)
+    places = torch.arange(len(at))
+    weights = torch.zeros(len(centres), len(at))
+    weights[right - 1, places] = 1 - share
+    weights[right, places] += share
+    return weights
 
 
 @dataclass(frozen=True)
@@ -37,12 +141,15 @@ class NoiseSpectrum:
     ----------
     power : Tensor, shape (batch, WINDOW_PX, WINDOW_PX // 2 + 1)
         Power on the half plane of `torch.fft.rfft2`; white noise of variance v has v everywhere.
+    rings : Tensor, shape (batch, rings)
+        The same, averaged over rings of frequency.
     condition : Tensor, shape (batch, CONDITION)
-        Of each ring of frequency: logarithm of the noise power, of the mean power over the noise
-        power, and of the spread of the windows over what chance gives.
+        Logarithms of the noise power of each ring in wide windows, and in small ones; and how far
+        four other quantiles over the small windows are from it, over what chance gives.
     """
 
     power: Tensor
+    rings: Tensor
     condition: Tensor
 
     @property
@@ -51,10 +158,11 @@ class NoiseSpectrum:
 
         Mean power of the fine rings, but no less than a part of that of all.
         """
-        weight = _ring_sizes(self.power.device)
-        rings = self.condition[:, :RINGS].exp() * weight
-        fine = rings[:, _FINE:].sum(-1) / weight[_FINE:].sum()
-        return torch.maximum(fine, _LEAST_FINE * rings.sum(-1) / weight.sum())[:, None, None]
+        weight = _coarse().sizes.to(self.rings.device)
+        fine = (_coarse().centres > _FINE_PER_PX).to(self.rings.device)
+        total = self.rings * weight
+        mean = total[:, fine].sum(-1) / weight[fine].sum()
+        return torch.maximum(mean, _LEAST_FINE * total.sum(-1) / weight.sum())[:, None, None]
 
     def whiten(self, image: Float[Tensor, "batch y x"]) -> Float[Tensor, "batch y x"]:
         """Divide the transform by the amplitude of the noise: it becomes white, of variance 1.
@@ -82,9 +190,9 @@ class NoiseSpectrum:
 def measure_noise(image: Float[Tensor, "batch y x"], *, together: bool = False) -> NoiseSpectrum:
     """Measure the spectrum of the noise of each micrograph.
 
-    In half overlapping windows (Hann) the power of each ring is taken; the lower quartile over the
-    windows, over that of white noise, is the noise. Directions that stand out in the quieter half
-    of the windows (lines of a camera) belong to it.
+    In half overlapping windows (Hann) of two sizes the power of each ring is taken; a low quantile
+    over the windows, over that of white noise, is the noise: the lower of the two sizes. Directions
+    that stand out in the quieter half of the windows (lines of a camera) belong to it.
 
     Parameters
     ----------
@@ -94,98 +202,32 @@ def measure_noise(image: Float[Tensor, "batch y x"], *, together: bool = False) 
     together : bool
         They have the same noise: one spectrum is measured, for all of them.
     """
-    periodograms = _periodograms(image)  # (batch, windows, y, h)
+    coarse, small = _coarse(), _small()
+    wide, narrow = coarse.periodograms(image), small.periodograms(image)
     if together:
-        periodograms = periodograms.flatten(0, 1)[None]
-    count = periodograms.shape[1]
-    rings = _ring_means(periodograms)  # (batch, windows, rings)
-    low, high = torch.quantile(rings, torch.tensor([_QUIET, 0.75], device=image.device), dim=1)
-    white_low, white_spread = (v.to(image.device) for v in _white())
-    mean = rings.mean(1)
-    floor = _FLOOR * (mean * _ring_sizes(image.device)).sum(-1, keepdim=True)
-    floor = floor / _ring_sizes(image.device).sum() + 1e-12
-    noise = torch.maximum(low / white_low, floor)
-    mean, high = torch.maximum(mean, floor), torch.maximum(high, floor)
-    spread = (high / torch.maximum(low, floor)).log() - white_spread
-    condition = torch.cat([noise.log(), (mean / noise).log(), spread], -1)
+        wide, narrow = wide.flatten(0, 1)[None], narrow.flatten(0, 1)[None]
+    rings = coarse.ring_means(wide)
+    weight = coarse.sizes.to(image.device)
+    floor = _FLOOR * (rings.mean(1) * weight).sum(-1, keepdim=True) / weight.sum() + 1e-12
+    low = torch.maximum(coarse.levels(rings)[:, 0], floor).log()
+    levels = torch.maximum(small.levels(small.ring_means(narrow)), floor[:, None]).log()
+    quiet = levels[:, small.quiet]
+    others = [i for i in range(len(small.quantiles)) if i != small.quiet]
+    condition = torch.cat([low, quiet, (levels[:, others] - quiet[:, None]).flatten(1)], -1)
+    between = _interpolation(small.centres, coarse.centres).to(image.device)
+    # The slowest ring of small windows loses a part of a steep spectrum with their mean.
+    resolved = (coarse.centres > 1.5 / small.size_px).to(image.device)
+    noise = torch.where(resolved, torch.minimum(low, quiet @ between), low)
+    power = (coarse.on_plane(noise) + _stands_out(wide, rings, floor)).exp()
+    return NoiseSpectrum(power, noise.exp(), condition)
 
-    level = _on_plane(noise.log())
+
+def _stands_out(periodograms: Tensor, rings: Tensor, floor: Tensor) -> Tensor:
+    """Logarithm of the power (batch, y, h) over that of its ring, where chance does not give it."""
     order = (rings / rings.mean(1, keepdim=True).clamp(min=1e-12)).mean(-1).argsort(1)
-    quiet = order[:, : max(1, (count + 1) // 2)]
+    quiet = order[:, : max(1, (rings.shape[1] + 1) // 2)]
     half = torch.take_along_dim(periodograms, quiet[..., None, None], 1).mean(1)
-    ring = _on_plane(torch.maximum(_ring_means(half[:, None])[:, 0], floor).log())
-    stands_out = (half.clamp(min=1e-12).log() - ring).clamp(min=0)
+    ring = torch.maximum(_coarse().ring_means(half), floor).log()
+    excess = (half.clamp(min=1e-12).log() - _coarse().on_plane(ring)).clamp(min=0)
     # Of n windows the logarithm of a mean power has a standard deviation of about 1 / sqrt(n).
-    chance = _SHRINK / max(1, quiet.shape[1])
-    stands_out = stands_out * stands_out.square() / (stands_out.square() + chance)
-    return NoiseSpectrum((level + stands_out).exp(), condition)
-
-
-def _periodograms(image: Tensor) -> Tensor:
-    """Power in half overlapping windows (batch, windows, y, h): 1 for white noise of variance 1."""
-    for dim in (-2, -1):
-        while image.shape[dim] < 2 * WINDOW_PX:
-            image = torch.cat([image, image.flip(dim)], dim)
-    windows = image.unfold(-2, WINDOW_PX, WINDOW_PX // 2).unfold(-2, WINDOW_PX, WINDOW_PX // 2)
-    windows = windows.flatten(1, 2)
-    hann = torch.hann_window(WINDOW_PX, device=image.device)
-    taper = hann[:, None] * hann
-    taper = taper / taper.square().sum().sqrt()
-    windows = windows - windows.mean((-2, -1), keepdim=True)
-    return torch.fft.rfft2(windows * taper).abs().square()
-
-
-@cache
-def _ring_matrix() -> Tensor:
-    """Weights (plane, rings) whose product with a flat half plane is the mean of each ring."""
-    ky = torch.fft.fftfreq(WINDOW_PX, 1 / WINDOW_PX)[:, None]
-    kx = torch.fft.rfftfreq(WINDOW_PX, 1 / WINDOW_PX)[None]
-    radius = torch.hypot(ky, kx)
-    edges = torch.tensor(_EDGES)
-    weight = torch.full_like(radius, 2.0)
-    weight[:, [0, -1]] = 1
-    inside = [(radius >= a) & (radius < b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
-    return torch.stack([(weight * part).flatten() for part in inside], -1)
-
-
-def _ring_sizes(device: torch.device) -> Tensor:
-    return _ring_matrix().sum(0).to(device)
-
-
-def _ring_means(power: Tensor) -> Tensor:
-    """Mean of (..., y, h) over each ring: (..., rings)."""
-    matrix = _ring_matrix().to(power.device)
-    return power.flatten(-2) @ matrix / matrix.sum(0)
-
-
-@cache
-def _interpolation() -> Tensor:
-    """Weights (rings, plane) that spread values of rings linearly over a half plane."""
-    ky = torch.fft.fftfreq(WINDOW_PX, 1 / WINDOW_PX)[:, None]
-    kx = torch.fft.rfftfreq(WINDOW_PX, 1 / WINDOW_PX)[None]
-    radius = torch.hypot(ky, kx).flatten()
-    edges = torch.tensor(_EDGES)
-    centres = (edges[1:] + edges[:-1]) / 2
-    right = torch.searchsorted(centres, radius).clamp(1, RINGS - 1)
-    share = ((radius - centres[right - 1]) / (centres[right] - centres[right - 1])).clamp(0, 1)
-    plane = torch.arange(len(radius))
-    weights = torch.zeros(RINGS, len(radius))
-    weights[right - 1, plane] = 1 - share
-    weights[right, plane] += share
-    return weights
-
-
-def _on_plane(rings: Tensor) -> Tensor:
-    """Values of rings (batch, rings) on the half plane (batch, y, h)."""
-    plane = rings @ _interpolation().to(rings.device)
-    return plane.unflatten(-1, (WINDOW_PX, WINDOW_PX // 2 + 1))
-
-
-@cache
-def _white() -> tuple[Tensor, Tensor]:
-    """Lower quartile of the rings' powers in white noise, and log ratio of the quartiles."""
-    generator = torch.Generator().manual_seed(1)
-    side = WINDOW_PX // 2 * (round(_WHITE_WINDOWS**0.5) + 1)
-    rings = _ring_means(_periodograms(torch.randn(1, side, side, generator=generator)))[0]
-    low, high = torch.quantile(rings, torch.tensor([_QUIET, 0.75]), dim=0)
-    return low, (high / low).log()
+    return excess * excess.square() / (excess.square() + _SHRINK / max(1, quiet.shape[1]))

@@ -54,11 +54,11 @@ def draw_noise(settings: NoiseSettings, generator: torch.Generator) -> dict[str,
     draw = Draw(generator)
     if not draw.chance(settings.share):
         return {}
-    left = list(settings.kinds)
     chosen: list[str] = []
     for probability in (1.0, 0.5, 0.3):
-        if left and draw.chance(probability):
-            chosen.append(left.pop(int(draw.uniform(0, len(left)))))
+        if draw.chance(probability):
+            kind = draw.choice(settings.kinds)
+            chosen += [kind] if kind not in chosen else []
     return {kind: _PARAMETERS[kind](settings, draw) for kind in chosen}
 
 

@@ -87,7 +87,9 @@ class NoiseSettings(Settings):
     """
 
     share: float = Field(0.0, ge=0, le=1, description="of fields that have one to three kinds")
-    kinds: tuple[NoiseKind, ...] = Field(get_args(NoiseKind), min_length=1)
+    kinds: tuple[NoiseKind, ...] = Field(
+        get_args(NoiseKind), min_length=1, description="named more often, drawn more often"
+    )
     film_variance: AboveZero = (0.1, 5.0)
     coloured_variance: AboveZero = (0.1, 5.0)
     lines_variance: AboveZero = (0.03, 3.0)
