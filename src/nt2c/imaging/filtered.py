@@ -9,9 +9,10 @@ from torch import Tensor
 
 from nt2c.core.random import stream
 from nt2c.imaging.fourier import frequency_grid
+from nt2c.imaging.noise_spectrum import measure_noise
 
 _FINEST_A, _FINE_A, _MIDDLE_A = (8.2, 9.4), (11.0, 14.0), (20.0, 40.0)  # bands of periods
-_FADING = 0.65  # power of the finest over that of the fine band; most raw micrographs have more
+_FADING = 0.5  # power of the finest over that of the fine band; raw micrographs have more
 _FADED = 0.35  # the same that no camera and no film gives
 _EMPTY = 0.1  # of the fine over that of the middle band; strong films have 0.25
 _BINS = 48
@@ -36,8 +37,8 @@ def with_noise_restored(
 ) -> tuple[Float[Tensor, "y x"], bool]:
     """Add the noise that a filter took away, and say whether one certainly did.
 
-    White noise is restored up to the power at periods of 20 to 40 A; what the filter took of the
-    signal stays lost. The noise added is the same for images of the same size.
+    White noise is restored up to that of the noise at periods of 20 to 40 A; what the filter took of
+    the signal stays lost. The noise added is the same for images of the same size.
 
     Parameters
     ----------
@@ -52,14 +53,19 @@ def with_noise_restored(
     shape = (image.shape[0], image.shape[1])
     k = frequency_grid(shape, pixel_size_a, image.device)
     power = torch.fft.rfft2(image - image.mean()).abs().square()
-    level = power[(k > 1 / _MIDDLE_A[1]) & (k < 1 / _MIDDLE_A[0])].mean()
+    level = (
+        measure_noise(image[None] - image.mean()).between(
+            pixel_size_a / _MIDDLE_A[1], pixel_size_a / _MIDDLE_A[0]
+        )
+        * image.numel()
+    )
     # The mean power of narrow rings says how much is missing in each.
     ring = (k * 2 * pixel_size_a * _BINS).long().clamp(max=_BINS)
     total = torch.zeros(_BINS + 1, device=image.device).index_add_(
         0, ring.flatten(), power.flatten()
     )
     count = torch.bincount(ring.flatten(), minlength=_BINS + 1).clamp(min=1)
-    missing = (1 - (total / count)[ring] / level.clamp(min=1e-30)).clamp(min=0)
+    missing = (1 - (total / count)[ring] / max(level, 1e-30)).clamp(min=0)
     missing = torch.where(k > 1 / _MIDDLE_A[0], missing, torch.zeros_like(missing))
     generator = stream(0, "restored noise", device=image.device)
     white = torch.fft.rfft2(torch.randn(shape, generator=generator, device=image.device))

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 _FINE_A = 40.0  # particles, film and edges hold little there; offsets of lines hold all frequencies
-_SLOW_A = 400.0  # beyond it is background
+_SLOW_A = 1000.0  # beyond it is background
 _FOUND = 1.5  # excess at fine periods, where chance gives up to 1.3
 _REMOVED = 3.0  # excess in a band of frequencies
 _NEIGHBOURS = slice(3, 9)  # lines beside that of the offsets; a Hann window spreads it over three

@@ -164,6 +164,12 @@ class NoiseSpectrum:
         mean = total[:, fine].sum(-1) / weight[fine].sum()
         return torch.maximum(mean, _LEAST_FINE * total.sum(-1) / weight.sum())[:, None, None]
 
+    def between(self, low: float, high: float) -> float:
+        """Mean noise power of the first image between two frequencies in cycles per pixel."""
+        centres = _coarse().centres
+        inside = (centres > low) & (centres < high)
+        return float(self.rings[0].cpu()[inside].mean())
+
     def whiten(self, image: Float[Tensor, "batch y x"]) -> Float[Tensor, "batch y x"]:
         """Divide the transform by the amplitude of the noise: it becomes white, of variance 1.
 
