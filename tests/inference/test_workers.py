@@ -75,6 +75,7 @@ def test_stop_and_death_of_processes(tmp_path, raw, model, monkeypatch):
     # It comes while the process starts, before it listens, or after.
     assert {r.status for r in results} <= {"left", "failed", "done"}
     assert len(results) == 6
+    jobs = plan_jobs(find_inputs([raw]), tmp_path / "other", "")
     results = run_on_devices(["cpu", "cuda:99"], model, options, jobs, jobs)
     assert [r.status for r in results] == ["done", "failed", "done", "failed", "done", "failed"]
     assert "the process for cuda:99 ended with exit code 1" in results[1].message

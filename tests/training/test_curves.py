@@ -48,7 +48,7 @@ def test_curve_of_the_denoiser(tmp_path: Path) -> None:
     train_denoiser(tiny_recipe(**STEPS), tmp_path, device="cpu", on_step=losses)
     assert REVISIONS["training"] == 2
     assert losses.values[KEPT] == pytest.approx(
-        [0.9742, 0.88797, 0.57829, 0.5218, 0.65797], rel=2e-3
+        [0.98596, 0.89578, 0.55674, 0.52007, 0.67903], rel=2e-3
     )
 
 
@@ -64,7 +64,7 @@ def test_curve_of_the_denoiser_on_micrographs_too(tmp_path: Path) -> None:
     train_denoiser(recipe, tmp_path, device="cpu", real=real, on_step=losses)
     assert REVISIONS["training"] == 2
     assert losses.values[KEPT] == pytest.approx(
-        [1.52, 2.2981, 1.68275, -0.27534, -0.35793], rel=2e-3, abs=1e-3
+        [1.53177, 2.30845, 1.68486, -0.26853, -0.35572], rel=2e-3, abs=1e-3
     )
 
 

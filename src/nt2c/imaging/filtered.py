@@ -19,16 +19,18 @@ _BINS = 48
 
 
 def fading(image: Float[Tensor, "y x"], pixel_size_a: float) -> float:
-    """How much noise is left at the finest periods, as a share of that at fine ones; 0 if none is.
+    """How much noise is left at the finest periods, as a share of that at fine ones.
 
-    Medians over frequencies, which the spots of crystals do not change.
+    0 if none is; 1 of a constant or tiny image. Medians, which the spots of crystals do not change.
     """
     k = frequency_grid((image.shape[0], image.shape[1]), pixel_size_a, image.device)
     power = torch.fft.rfft2(image - image.mean()).abs().square()
     bands = [power[(k > 1 / high) & (k < 1 / low)] for low, high in (_FINEST_A, _FINE_A, _MIDDLE_A)]
     if not all(band.numel() for band in bands):
-        return 0.0
+        return 1.0
     finest, fine, middle = (float(band.median()) for band in bands)
+    if not middle > 0:
+        return 1.0
     return 0.0 if fine <= _EMPTY * middle else finest / fine
 
 

@@ -61,7 +61,8 @@ def _excess(power: Tensor, pixel_size_a: float) -> Tensor | None:
     fine = k > 1 / _FINE_A
     if not bool(fine.any()):
         return None
-    found = line[:, fine].mean(-1) > _FOUND * beside[:, fine].mean(-1)
+    # Medians: a lattice of particles has power on the line too, but at few frequencies.
+    found = line[:, fine].median(-1).values > _FOUND * beside[:, fine].median(-1).values
     if not bool(found.any()):
         return None
     # Bands of a tenth of their frequency, or of so many frequencies.

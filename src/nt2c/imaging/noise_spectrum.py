@@ -16,7 +16,7 @@ from torch.nn import functional
 
 _FLOOR = 3e-3  # of the mean power: rings that a filter has emptied
 _SHRINK = 16.0  # an anisotropy counts where it is far above what chance gives in so many windows
-_FINE_PER_PX = 0.1  # cycles per pixel: beyond, hardly any signal is (40 A at 4 A per pixel)
+_FINE_PER_PX = 0.3  # cycles per pixel: beyond, hardly any signal is (13 A at 4 A per pixel)
 _LEAST_FINE = 0.05
 _WHITE_WINDOWS = 4096
 

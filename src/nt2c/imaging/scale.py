@@ -54,13 +54,13 @@ def clip_outliers(image: Float[Tensor, "... y x"]) -> Float[Tensor, "... y x"]:
     return torch.clamp(image, low, high)
 
 
-def _strength(image: Tensor, pixel_size_a: float, nyquist_a: float) -> Tensor:
+def _strength(image: Tensor, pixel_size_a: float) -> Tensor:
     """Local strength (..., y, x) of the noise, of unit mean square.
 
     It is that of the upper noise band; 1 where a filter has emptied it.
     """
     k = frequency_grid((image.shape[-2], image.shape[-1]), pixel_size_a, image.device)
-    fraction = k * nyquist_a
+    fraction = k * 2 * pixel_size_a
     band = (fraction > NOISE_BAND[0]) & (fraction < NOISE_BAND[1])
     spectrum = torch.fft.rfft2(image)
     fine = torch.fft.irfft2(spectrum * band, s=image.shape[-2:])
@@ -125,9 +125,7 @@ def slow_background(
     return gaussian_lowpass(image, BACKGROUND_SIGMA_A / pixel_size_a)
 
 
-def fit_scaling(
-    image: Float[Tensor, "... y x"], pixel_size_a: float, nyquist_a: float | None = None
-) -> Scaling:
+def fit_scaling(image: Float[Tensor, "... y x"], pixel_size_a: float) -> Scaling:
     """Measure the scaling of a micrograph (once, on the whole of it).
 
     Parameters
@@ -136,9 +134,6 @@ def fit_scaling(
         Micrograph(s) at the working pixel size, outliers clipped, axes (..., y, x).
     pixel_size_a : float
         Working pixel size in angstrom.
-    nyquist_a : float, optional
-        Finest resolution that the image holds in angstrom, if coarser than twice the pixel
-        size (an up-sampled image).
 
     Returns
     -------
@@ -147,8 +142,7 @@ def fit_scaling(
     """
     background = slow_background(image, pixel_size_a)
     offset = image.mean((-2, -1), keepdim=True, dtype=torch.float64).to(image.dtype)
-    nyquist_a = max(nyquist_a or 0.0, 2 * pixel_size_a)
-    strength = _strength(image - background, pixel_size_a, nyquist_a)
+    strength = _strength(image - background, pixel_size_a)
     even = (image - background) / strength
     spread = even.std((-2, -1), keepdim=True)
     unit = even / spread.clamp(min=1e-30)
