@@ -39,8 +39,8 @@ def with_noise_restored(
 ) -> tuple[Float[Tensor, "y x"], bool]:
     """Add the noise that a filter took away, and say whether one certainly did.
 
-    White noise is restored up to that of the noise at periods of 20 to 40 A; what the filter took of
-    the signal stays lost. The noise added is the same for images of the same size.
+    White noise is restored up to that of the noise at periods of 20 to 40 A; what the filter took
+    of the signal stays lost. The noise added is the same for images of the same size.
 
     Parameters
     ----------
