@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from nt2c.cli.app import main
-from nt2c.cli.partners import image_files, labels, partner
 from nt2c.core.errors import InputError
 from nt2c.evaluation.filters import gaussian
 from nt2c.evaluation.halves import crossed_score, halves_score
 from nt2c.evaluation.noise_only import variance_ratio
 from nt2c.evaluation.pairs import pair_score
 from nt2c.evaluation.truth import truth_score
+from nt2c.io.matching import image_files, labels, partner
 from nt2c.io.micrographs import write_micrograph
 from tests.evaluation.conftest import smooth
 

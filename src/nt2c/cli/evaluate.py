@@ -8,12 +8,19 @@ from typing import Annotated, Any
 
 import typer
 
-from nt2c.cli.halves import Others, folders_of_halves, halves_beside
-from nt2c.cli.partners import field, image_files, labels, partner
 from nt2c.cli.terminal import warn
 from nt2c.core.errors import InputError, SettingsError
 from nt2c.core.words import printable
 from nt2c.evaluation.spectral import Image
+from nt2c.io.matching import (
+    Halves,
+    field,
+    halves_beside,
+    halves_in_folders,
+    image_files,
+    labels,
+    partner,
+)
 
 Record = dict[str, Any]
 
@@ -91,9 +98,18 @@ def evaluate(
     run = _Run(pixel_size)
     results: Record = {}
     if halves:
-        results["halves"] = _halves(run, *folders_of_halves(denoised, halves))
+        if len(denoised) != 2:
+            raise SettingsError(
+                "--halves EVEN ODD needs two DENOISED: the denoised even halves and the denoised "
+                f"odd ones; got {len(denoised)}"
+            )
+        results["halves"] = _halves(run, *halves_in_folders(denoised[0], denoised[1], *halves))
     if halves_in:
-        results["halves"] = _halves(run, *halves_beside(denoised, halves_in))
+        if len(denoised) != 1:
+            raise SettingsError(
+                f"--halves-in needs one DENOISED, the folder of both halves; got {len(denoised)}"
+            )
+        results["halves"] = _halves(run, *halves_beside(denoised[0], halves_in))
     files = image_files(denoised) if truth or independent or noise_only else []
     if truth:
         results["truth"] = _truth(run, files, truth)
@@ -207,7 +223,7 @@ def _noise_sds(scale: Path | None) -> dict[str, float]:
         ) from None
 
 
-def _halves(run: _Run, even: list[Path], others: Callable[[Path], Others]) -> Record:
+def _halves(run: _Run, even: list[Path], others: Callable[[Path], Halves]) -> Record:
     from nt2c.evaluation.halves import crossed_score, halves_score
 
     def score(path: Path) -> Record:

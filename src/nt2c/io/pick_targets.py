@@ -1,17 +1,15 @@
 """Which raw micrograph a pick on a denoised one belongs to, and by how much its grid is finer."""
 
 import os
-import re
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from nt2c.core.errors import InputError
-from nt2c.io.inputs import MicrographInput, split_ending
+from nt2c.io.inputs import MicrographInput
+from nt2c.io.matching import by_stem, picked_on
 from nt2c.io.micrographs import open_micrograph
 
-_ADDED = re.compile(r"[_.-][A-Za-z]+$")  # what programs put behind names; numbers tell them apart
 _OTHER_FIELD = 0.02
 
 
@@ -60,8 +58,8 @@ class Targets:
         denoised: Sequence[MicrographInput] = (),
         scale: float | None = None,
     ) -> None:
-        self._raw = _by_stem([item.path for item in raw])
-        self._denoised = _by_stem([item.path for item in denoised])
+        self._raw = by_stem([item.path for item in raw])
+        self._denoised = by_stem([item.path for item in denoised])
         self._scale = scale
         self._found: dict[str, Target | InputError] = {}
 
@@ -70,8 +68,7 @@ class Targets:
 
         `source` is the file of picks that names it.
 
-        Names fit when they are equal without their endings, or differ by a word at the end such as
-        "_denoised" or "_autopick"; of several, the one with more equal folders above counts.
+        Names fit as `picked_on` says.
 
         Raises
         ------
@@ -89,14 +86,14 @@ class Targets:
         return found
 
     def _find(self, name: str) -> Target:
-        raw = _match(name, self._raw)
+        raw = picked_on(name, self._raw)
         if raw is None:
             raise InputError(
                 f"'{name}': none of the raw micrographs has this name; check --raw (a file of "
                 "coordinates bears the name of its micrograph)"
             )
         shape = _shape(raw)
-        picked = _match(name, self._denoised) or Path(name)
+        picked = picked_on(name, self._denoised) or Path(name)
         sizes_tell = os.path.isfile(picked)
         if not (self._scale or sizes_tell):
             raise InputError(
@@ -127,34 +124,6 @@ def _ratios(shape: tuple[int, int], raw: Path, picked: Path) -> tuple[float, flo
             f"({columns} x {rows}); give the micrographs that belong together"
         )
     return x, y
-
-
-def _by_stem(paths: Sequence[Path]) -> dict[str, list[Path]]:
-    found: dict[str, list[Path]] = defaultdict(list)
-    for path in paths:
-        found[split_ending(path.name)[0]].append(path)
-    return found
-
-
-def _match(name: str, files: dict[str, list[Path]]) -> Path | None:
-    stem = split_ending(PurePath(name).name)[0]
-    while stem not in files:
-        shorter = _ADDED.sub("", stem)
-        if shorter == stem:
-            return None
-        stem = shorter
-    folders = PurePath(name).parent.parts
-    ranked = sorted(files[stem], key=lambda path: -_equal_end(path.parent.parts, folders))
-    best = [_equal_end(path.parent.parts, folders) for path in ranked[:2]]
-    if len(ranked) > 1 and best[0] == best[1]:
-        raise InputError(f"'{name}': may be {ranked[0]} or {ranked[1]}; give one of them")
-    return ranked[0]
-
-
-def _equal_end(one: Sequence[str], other: Sequence[str]) -> int:
-    """Count the equal folders at the end of two paths."""
-    pairs = list(zip(reversed(one), reversed(other), strict=False))
-    return next((n for n, (a, b) in enumerate(pairs) if a != b), len(pairs))
 
 
 def _relative(path: Path) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from nt2c.core.errors import InputError
 from nt2c.core.words import plural
 from nt2c.io.files import atomic_path, read_bytes
-from nt2c.io.inputs import split_ending
+from nt2c.io.matching import stem
 from nt2c.io.pick_targets import Target, Targets
 from nt2c.io.star import optics_groups, optics_table
 from nt2c.io.star_text import StarTable, StarText, read_star_text, star_bytes
@@ -354,7 +354,7 @@ def _topaz(path: Path, targets: Targets, output: Path) -> RawPicks:
         target = targets.find(values[name], path)
         place = _number(values[x], path) * target.scale_x, _number(values[y], path) * target.scale_y
         places.append((*place, target))
-        values[name] = _stem(target)
+        values[name] = stem(target.name)
         if target.scale_x != 1 or target.scale_y != 1:
             values[x], values[y] = (str(round(value)) for value in place)
         new.append("\t".join(values))
@@ -364,11 +364,7 @@ def _topaz(path: Path, targets: Targets, output: Path) -> RawPicks:
 
 def _named(output: Path, target: Target) -> Path:
     """Programs find the micrograph of such a file by its name."""
-    return output.with_name(_stem(target) + output.suffix)
-
-
-def _stem(target: Target) -> str:
-    return split_ending(PurePosixPath(target.name).name)[0]
+    return output.with_name(stem(target.name) + output.suffix)
 
 
 def _lines(path: Path) -> list[str]:

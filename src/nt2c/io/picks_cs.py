@@ -1,7 +1,7 @@
 """Picks of CryoSPARC, rewritten for the raw micrographs."""
 
 from collections import Counter
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from nt2c.io.cs import (
     whole_numbers,
     with_fields,
 )
+from nt2c.io.matching import without_uid
 from nt2c.io.picks import PicksFile, RawPicks
 
 _MARGIN = 0.02
@@ -72,7 +73,8 @@ def _rows(picks: Table, raw: Table, path: Path, exposures: Path) -> list[int]:
     uid, blob = "uid", "micrograph_blob/path"
     uids = unique_numbers(field(raw, uid, exposures), f"{exposures}: {uid}")
     by_number = {number: row for row, number in enumerate(uids)}
-    names = [_name(name) for name in texts(field(raw, blob, exposures), f"{exposures}: {blob}")]
+    paths = texts(field(raw, blob, exposures), f"{exposures}: {blob}")
+    names = [without_uid(micrograph) for micrograph in paths]
     by_name = {name: row for row, name in enumerate(names)}
     times = Counter(names)
     uid, named = "location/micrograph_uid", "location/micrograph_path"
@@ -81,15 +83,8 @@ def _rows(picks: Table, raw: Table, path: Path, exposures: Path) -> list[int]:
     for number, name in zip(
         theirs, texts(field(picks, named, path), f"{path}: {named}"), strict=True
     ):
-        row = by_number.get(number, by_name.get(_name(name)))
-        if row is None or (number not in by_number and times[_name(name)] > 1):
+        row = by_number.get(number, by_name.get(without_uid(name)))
+        if row is None or (number not in by_number and times[without_uid(name)] > 1):
             raise InputError(f"{path}: {name} is not one micrograph of {exposures}")
         rows.append(row)
     return rows
-
-
-def _name(path: str) -> str:
-    """Return the name of a file without the 15 to 21 digits of its number and without its end."""
-    stem = PurePosixPath(path.removeprefix(">")).stem
-    number, _, rest = stem.partition("_")
-    return rest if number.isdigit() and 15 <= len(number) <= 21 and rest else stem

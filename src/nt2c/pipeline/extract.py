@@ -13,7 +13,8 @@ from nt2c.core.errors import InputError, SettingsError
 from nt2c.core.random import stream
 from nt2c.inference.denoiser import Denoiser, Prepared, prepare
 from nt2c.inference.polarity import polarity_warnings
-from nt2c.io.inputs import MicrographInput, is_micrograph, split_ending
+from nt2c.io.inputs import MicrographInput, split_ending
+from nt2c.io.matching import SameName, stem
 from nt2c.io.micrographs import open_micrograph
 from nt2c.io.records import write_json
 from nt2c.models.denoiser import DenoiserModel
@@ -99,12 +100,12 @@ def extract_noise(
     """
     settings = settings or ExtractionSettings()
     folder = Path(folder)
-    mask_files = _mask_files(masks)
+    mask_files = SameName(masks) if masks else None
     inputs = _evenly(micrographs, settings.micrographs)
-    if mask_files and not any(_key(item.path) in mask_files for item in inputs):
+    if mask_files and not any(item.path in mask_files for item in inputs):
         raise SettingsError(
-            f"--mask {masks}: no mask has the name of a micrograph; {inputs[0].path.name} needs "
-            f"{_key(inputs[0].path)}.mrc or .tif"
+            f"{masks}: no mask has the name of a micrograph; {inputs[0].path.name} needs "
+            f"{stem(inputs[0].path)}.mrc or .tif"
         )
     denoiser = Denoiser(model, device=device, precision="fp32")
     clear(folder)
@@ -182,7 +183,7 @@ class _Search:
     settings: ExtractionSettings
     folder: Path
     pixel_size_a: float | None
-    mask_files: dict[str, Path]
+    mask_files: SameName | None
     index: int
     seed: int
 
@@ -219,7 +220,7 @@ class _Search:
         return prepared, exact_a, warnings + prepared.warnings
 
     def _allowed(self, item: MicrographInput, scaled: Tensor) -> Tensor | None:
-        path = self.mask_files.get(_key(item.path))
+        path = self.mask_files.of(item.path) if self.mask_files else None
         if path is None:
             return None
         with open_micrograph(path, 1.0) as file:
@@ -253,7 +254,7 @@ def _summary(
         "per_micrograph": [
             {
                 "name": one.name,
-                "path": one.path,
+                "path": one.path.absolute(),
                 "windows": counts.get(one.name, 0),
                 "contrast": one.contrast,
             }
@@ -310,15 +311,3 @@ def _names(items: Sequence[MicrographInput]) -> list[str]:
                 name += "_"
         distinct.append(name)
     return distinct
-
-
-def _key(path: Path) -> str:
-    return split_ending(path.name)[0]
-
-
-def _mask_files(folder: Path | None) -> dict[str, Path]:
-    if folder is None:
-        return {}
-    if not folder.is_dir():
-        raise SettingsError(f"--mask {folder}: not a folder; give the one that holds the masks")
-    return {_key(path): path for path in sorted(folder.iterdir()) if is_micrograph(path)}

@@ -11,7 +11,7 @@ from nt2c.core.errors import InputError
 from nt2c.evaluation.pairs import PairScore, pair_score, pooled_fraction
 from nt2c.evaluation.spectral import Image
 from nt2c.inference.denoiser import Denoiser
-from nt2c.io.inputs import is_micrograph, split_ending
+from nt2c.io.matching import SameName
 from nt2c.io.micrographs import open_micrograph
 from nt2c.models.denoiser import DenoiserModel
 from nt2c.pipeline.job import FitJob, Watch
@@ -79,14 +79,16 @@ def judge_independent(
     ------
     InputError
         No micrograph can be scored.
+    SettingsError
+        `independent` is not a folder.
     """
-    partners = {split_ending(p.name)[0]: p for p in independent.iterdir() if is_micrograph(p)}
+    partners = SameName(independent)
     coarse = Denoiser(job.coarse, device=job.device)
     scores: dict[str, dict[str, PairScore]] = {}
     failed = []
     for index, item in enumerate(job.inputs):
         try:
-            partner = partners.get(split_ending(item.path.name)[0])
+            partner = partners.of(item.path)
             if partner is None:
                 raise InputError(f"{item.path}: {independent} holds no exposure of that name")
             with open_micrograph(item.path, job.pixel_size_a, item.star_pixel_size_a) as raw:

@@ -10,7 +10,7 @@ import numpy as np
 
 from nt2c.core.errors import InputError
 from nt2c.inference.summary import FileResult, read_summary, summary_path
-from nt2c.io.inputs import split_ending
+from nt2c.io.records import read_json
 from nt2c.pipeline.window_files import PREPARED, read_places
 
 Frame = tuple[float, float, float, float]
@@ -34,7 +34,7 @@ class Source:
     evaluation : dict
         What was measured after a fit.
     frames : dict
-        Windows of noise of each micrograph, by the name that the extraction gave it.
+        Windows of noise of each micrograph, by its absolute path.
     """
 
     folder: Path
@@ -42,7 +42,7 @@ class Source:
     about: dict[str, Any]
     fit: dict[str, Any]
     evaluation: dict[str, Any]
-    frames: dict[str, list[Frame]]
+    frames: dict[Path, list[Frame]]
 
     @property
     def tiff_top_first(self) -> bool:
@@ -50,13 +50,8 @@ class Source:
         return bool(self.about.get("settings", {}).get("tiff_top_first"))
 
     def frames_of(self, result: FileResult) -> list[Frame]:
-        """Windows of a micrograph; their names may start with folders of its path."""
-        parts = (result.input if result.status == "left" else result.output).parts
-        for count in range(1, len(parts)):
-            name = split_ending("__".join(parts[-count:]))[0]
-            if name in self.frames:
-                return self.frames[name]
-        return []
+        """Windows of a micrograph."""
+        return self.frames.get(result.input.absolute(), [])
 
 
 def find_source(folder: Path | str) -> Source:
@@ -99,9 +94,11 @@ def _undone(fit: dict[str, Any]) -> list[FileResult]:
     return [FileResult(Path(name), Path(), "left") for name in fit["inputs"]]
 
 
-def _frames(windows: Path) -> dict[str, list[Frame]]:
+def _frames(windows: Path) -> dict[Path, list[Frame]]:
     """Windows of each micrograph, as shares of it."""
-    frames: dict[str, list[Frame]] = defaultdict(list)
+    micrographs = read_json(windows / "summary.json")["per_micrograph"]
+    paths = {one["name"]: Path(one["path"]) for one in micrographs}
+    frames: dict[Path, list[Frame]] = defaultdict(list)
     shapes: dict[str, tuple[int, ...]] = {}
     for row in read_places(windows):
         name = row["micrograph"]
@@ -109,5 +106,5 @@ def _frames(windows: Path) -> dict[str, list[Frame]]:
             shapes[name] = np.load(windows / PREPARED / f"{name}.npy", mmap_mode="r").shape
         rows, columns = shapes[name]
         y, x, size = (int(row[key]) for key in ("y_px", "x_px", "size_px"))
-        frames[name].append((x / columns, y / rows, size / columns, size / rows))
+        frames[paths[name]].append((x / columns, y / rows, size / columns, size / rows))
     return dict(frames)
