@@ -6,7 +6,7 @@ RELION 5; its 3.1 and 4 read the same files.
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,9 +16,9 @@ from nt2c.inference.batch import denoise_files
 from nt2c.inference.settings import DenoiseSettings
 from nt2c.inference.stopping import Stop
 from nt2c.inference.summary import FileResult
-from nt2c.io.files import atomic_path
 from nt2c.io.inputs import find_inputs
 from nt2c.io.star_outputs import write_outputs_star
+from nt2c.io.star_text import STAR_HEADER, star_loop, write_star_text
 from nt2c.models.denoiser import DenoiserModel
 
 SUCCESS = "RELION_JOB_EXIT_SUCCESS"
@@ -188,12 +188,7 @@ def write_lists(
 def write_nodes(folder: Path) -> None:
     """Tell RELION which files of the folder later jobs can take as input."""
     nodes = {name: label for name, label in _TYPES.items() if (folder / name).exists()}
-    with atomic_path(folder / NODES) as temporary:
-        temporary.write_text(_nodes_star(folder, nodes), encoding="utf-8", newline="\n")
-
-
-def _nodes_star(folder: Path, nodes: Mapping[str, str]) -> str:
-    lines = ["", "# version 50001", "", "data_output_nodes", "", "loop_"]
-    lines += ["_rlnPipeLineNodeName #1", "_rlnPipeLineNodeTypeLabel #2"]
-    lines += [f"{(folder / name).as_posix()} {label}" for name, label in nodes.items()]
-    return "\n".join(lines) + "\n\n"
+    rows = [((folder / name).as_posix(), label) for name, label in nodes.items()]
+    columns = ["rlnPipeLineNodeName", "rlnPipeLineNodeTypeLabel"]
+    text = "\n" + STAR_HEADER + star_loop("output_nodes", columns, rows) + "\n"
+    write_star_text(folder / NODES, text)

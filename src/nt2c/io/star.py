@@ -5,7 +5,7 @@ Files are written in the newer form with plain line ends.
 """
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
@@ -16,10 +16,16 @@ from nt2c.core.errors import InputError
 from nt2c.core.robust import inliers, usual_range
 from nt2c.core.words import plural
 from nt2c.io.pixel_size import MoviePixelSize
-from nt2c.io.star_text import StarTable, StarText, read_star_text, star_value, write_star_text
+from nt2c.io.star_text import (
+    STAR_HEADER,
+    StarTable,
+    StarText,
+    read_star_text,
+    star_loop,
+    write_star_text,
+)
 
 _ANGSTROM_PER_UM = 1e4
-_HEADER = "# version 50001\n\n"
 _OTHER_LISTS = {
     "particles": ("rlnCoordinateX", "rlnImageName"),
     "files of coordinates": ("rlnMicrographCoordinates",),
@@ -36,6 +42,8 @@ class StarMicrograph:
         As written, relative to the project folder.
     path : Path
         Where it is, or would be.
+    project : Path
+        The project folder, absolute; "/" for an absolute name.
     pixel_size_a : float or None
         Angstrom, None when the STAR file does not tell; a `MoviePixelSize` when it tells only that
         of the movie.
@@ -43,6 +51,7 @@ class StarMicrograph:
 
     name: str
     path: Path
+    project: Path
     pixel_size_a: float | None
 
 
@@ -110,7 +119,11 @@ def read_micrographs_star(path: Path | str) -> list[StarMicrograph]:
     if nameless := [name for name in unique if not PurePath(name).name]:
         raise InputError(f"{star.path}: '{nameless[0]}' names no micrograph; mend that line")
     root = _project_folder(star.path, unique)
-    return [StarMicrograph(name, root / name, listed[name]) for name in unique]
+    projects = {True: Path("/"), False: root.absolute()}
+    return [
+        StarMicrograph(name, root / name, projects[os.path.isabs(name)], listed[name])
+        for name in unique
+    ]
 
 
 def micrograph_table(star: StarText) -> StarTable:
@@ -247,7 +260,7 @@ def write_coordinates_star(path: Path | str, coordinates_yx_px: ArrayLike) -> No
     """
     centres = np.asarray(coordinates_yx_px, np.float64).reshape(-1, 2)
     rows = [(f"{x:.3f}", f"{y:.3f}") for y, x in centres]
-    write_star_text(path, _HEADER + _loop("", ["rlnCoordinateX", "rlnCoordinateY"], rows))
+    write_star_text(path, STAR_HEADER + star_loop("", ["rlnCoordinateX", "rlnCoordinateY"], rows))
 
 
 def write_micrographs_star(
@@ -275,8 +288,8 @@ def write_micrographs_star(
     columns = ["rlnMicrographName", "rlnOpticsGroup", "rlnDefocusU", "rlnDefocusV"]
     columns += ["rlnCtfAstigmatism", "rlnDefocusAngle", "rlnPhaseShift"]
     rows = [(name, "1", *_defocus_fields(defocus)) for name, defocus in micrographs.items()]
-    listed = _loop("micrographs", columns, rows)
-    write_star_text(path, _HEADER + _optics_loop(optics) + "\n\n" + _HEADER + listed)
+    listed = star_loop("micrographs", columns, rows)
+    write_star_text(path, STAR_HEADER + _optics_loop(optics) + "\n\n" + STAR_HEADER + listed)
 
 
 def _pixel_sizes(table: StarTable) -> list[float | None]:
@@ -374,11 +387,4 @@ def _optics_loop(optics: Optics) -> str:
         "rlnAmplitudeContrast": f"{optics.amplitude_contrast:.6f}",
         "rlnMicrographPixelSize": f"{optics.pixel_size_a:.6f}",
     }
-    return _loop("optics", list(values), [tuple(values.values())])
-
-
-def _loop(block: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [f"data_{block}", "", "loop_"]
-    lines += [f"_{column} #{number}" for number, column in enumerate(columns, start=1)]
-    lines += [" ".join(map(star_value, row)) for row in rows]
-    return "\n".join(lines) + "\n"
+    return star_loop("optics", list(values), [tuple(values.values())])

@@ -49,13 +49,11 @@ def write_outputs_star(
         The source cannot be used, or a result's path holds white space.
     """
     listed = {one.name: one for one in read_micrographs_star(source)}
-    first = next(iter(listed.values()))
-    root = _project_folder(first.name, first.path)
     names, sizes_a = {}, {}
     for name, one in listed.items():
         output, size_a = outputs.get(Path(os.path.abspath(one.path)), (None, None))
         if output is not None:
-            names[name] = _name(output, root)
+            names[name] = _name(output, one.project)
             listed_a = one.pixel_size_a
             if size_a and not (listed_a and math.isclose(size_a, listed_a, rel_tol=_SAME)):
                 sizes_a[name] = size_a
@@ -87,12 +85,6 @@ def _with_sizes(table: StarTable, sizes_a: Mapping[str, float]) -> StarText:
         for row, value in zip(rows, before, strict=True)
     ]
     return StarText(optics.replaced({_PIXEL: values}), star.path)
-
-
-def _project_folder(name: str, path: Path) -> Path:
-    """Return the folder that a name in the list is relative to."""
-    absolute = path.absolute()
-    return Path("/") if Path(name).is_absolute() else absolute.parents[len(Path(name).parts) - 1]
 
 
 def _name(output: Path, root: Path) -> str:

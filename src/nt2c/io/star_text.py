@@ -27,6 +27,9 @@ _BLANK = re.compile(r"\s*", re.ASCII)
 _COMMENT = re.compile(r"\s*#", re.ASCII)
 _TO_QUOTE = re.compile(r"$|[_#$'\";\[\]]|(?:data|save|loop|stop|global)_|.*\s", re.I | re.S)
 
+STAR_HEADER = "# version 50001\n\n"
+"""Stands before each block that RELION writes."""
+
 
 @dataclass(frozen=True)
 class StarTable:
@@ -264,6 +267,14 @@ def star_value(value: str) -> str:
         raise InputError(f"{value!r}: a line end in a value of a STAR file; rename the file")
     quote = "'" if '"' in value else '"'
     return f"{quote}{value}{quote}" if _TO_QUOTE.match(value) else value
+
+
+def star_loop(block: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a data block with a loop, as RELION writes it."""
+    lines = [f"data_{block}", "", "loop_"]
+    lines += [f"_{column} #{number}" for number, column in enumerate(columns, start=1)]
+    lines += [" ".join(map(star_value, row)) for row in rows]
+    return "\n".join(lines) + "\n"
 
 
 def _tokens(line: str) -> list[re.Match[str]]:
