@@ -18,9 +18,9 @@ import numpy as np
 import torch
 
 from nt2c import __version__
+from nt2c.core.device import resident_bytes
 from nt2c.inference.batch import denoise_files
 from nt2c.inference.denoiser import load_model
-from nt2c.inference.device import resident_bytes
 from nt2c.inference.summary import FileResult
 from nt2c.io.inputs import find_inputs
 from nt2c.io.records import append_record

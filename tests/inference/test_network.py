@@ -3,10 +3,8 @@
 import pytest
 import torch
 
-from nt2c.core.errors import SettingsError
-from nt2c.inference import device as device_module
-from nt2c.inference import network as module
-from nt2c.inference.device import (
+from nt2c.core import device as device_module
+from nt2c.core.device import (
     choose_device,
     free_memory_bytes,
     is_out_of_memory,
@@ -14,6 +12,8 @@ from nt2c.inference.device import (
     set_threads,
     usable_processors,
 )
+from nt2c.core.errors import SettingsError
+from nt2c.inference import network as module
 from nt2c.inference.network import bf16_deviation, run_network
 from tests.inference.make import random_model
 

@@ -5,10 +5,10 @@ import signal
 import numpy as np
 import pytest
 
+from nt2c.core.device import split_device
 from nt2c.core.errors import SettingsError
 from nt2c.inference import batch
 from nt2c.inference.batch import denoise_files
-from nt2c.inference.device import split_device
 from nt2c.inference.plan import plan_jobs
 from nt2c.inference.runner import RunOptions
 from nt2c.inference.settings import DenoiseSettings

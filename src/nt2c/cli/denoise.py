@@ -112,9 +112,9 @@ def denoise(
     if max_memory is not None and not max_memory > 0:
         raise SettingsError(f"--max-memory {max_memory:g}: must be a positive number of GB")
 
+    from nt2c.core.device import choose_device, describe_device, set_threads, split_device
     from nt2c.inference.batch import denoise_files
     from nt2c.inference.denoiser import load_model
-    from nt2c.inference.device import choose_device, describe_device, set_threads, split_device
     from nt2c.inference.plan import Shard
     from nt2c.inference.runner import RunOptions
     from nt2c.inference.stopping import Stop

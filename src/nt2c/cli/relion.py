@@ -121,8 +121,8 @@ def _denoise(
     do_at_most: int | None,
     poll: Poll,
 ) -> int:
+    from nt2c.core.device import choose_device, describe_device
     from nt2c.inference.denoiser import load_model
-    from nt2c.inference.device import choose_device, describe_device
     from nt2c.report.logfile import write_logfile
 
     where = describe_device(choose_device(device))

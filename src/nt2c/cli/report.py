@@ -23,7 +23,7 @@ def report(
     what was learned, too. A file that cannot be read is listed, and does not stop the others.
     """
     from nt2c.cli.progress import PlainConsole, progress_bar
-    from nt2c.inference.device import set_threads
+    from nt2c.core.device import set_threads
     from nt2c.report.batch import write_report
     from nt2c.report.sources import find_source
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from nt2c.core.device import choose_device, describe_device, split_device
 from nt2c.core.errors import SettingsError
 from nt2c.core.revision import made_by
-from nt2c.inference.device import choose_device, describe_device, split_device
 from nt2c.inference.plan import Shard, plan_jobs, prepare_folders
 from nt2c.inference.runner import OnResult, Runner, RunOptions
 from nt2c.inference.settings import DenoiseSettings

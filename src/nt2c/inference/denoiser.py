@@ -13,14 +13,13 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.nn import functional
 
+from nt2c.core.device import choose_device, has_fast_bf16
 from nt2c.core.errors import InputError, SettingsError
-from nt2c.core.precision import has_fast_bf16
 from nt2c.imaging.filtered import with_noise_restored
 from nt2c.imaging.fourier import resampled_shape, resize, resize_mirrored
 from nt2c.imaging.lines import without_lines
 from nt2c.imaging.scale import OUTLIER_SIGMA, Scaling, fit_scaling
 from nt2c.imaging.valid import ValidArea, find_valid_area, mirror_fill
-from nt2c.inference.device import choose_device
 from nt2c.inference.network import BF16_TOLERANCE, bf16_deviation, run_network
 from nt2c.io.weights import read_model_file
 from nt2c.models.denoiser import DenoiserModel

@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor
 
+from nt2c.core.device import free_memory_bytes, is_out_of_memory
 from nt2c.imaging.tiles import plan_tiles
-from nt2c.inference.device import free_memory_bytes, is_out_of_memory
 from nt2c.models.unet import UNet, network_input
 
 BF16_TOLERANCE = 0.01

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from nt2c.core.device import free_memory_bytes, is_out_of_memory
 from nt2c.core.errors import InputError
 from nt2c.core.settings import Settings
 from nt2c.inference.denoiser import Denoiser, Prepared
-from nt2c.inference.device import free_memory_bytes, is_out_of_memory
 from nt2c.inference.flow import MemoryGate, Sink, ahead
 from nt2c.inference.plan import Job
 from nt2c.inference.polarity import polarity_warnings

@@ -10,7 +10,7 @@ from multiprocessing.process import BaseProcess
 
 import torch
 
-from nt2c.inference.device import set_threads
+from nt2c.core.device import set_threads
 from nt2c.inference.plan import Job
 from nt2c.inference.runner import OnResult, Runner, RunOptions
 from nt2c.inference.stopping import Stop

@@ -8,8 +8,8 @@ from contextlib import ExitStack
 import numpy as np
 from numpy.typing import NDArray
 
+from nt2c.core.device import is_out_of_memory
 from nt2c.core.errors import InputError
-from nt2c.inference.device import is_out_of_memory
 from nt2c.inference.flow import MemoryGate
 from nt2c.inference.reading import Source, explain
 from nt2c.inference.summary import FileResult

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nt2c.core.device import choose_device
 from nt2c.core.random import stream
 from nt2c.core.words import plural
 from nt2c.models.synthesizer import NoiseSynthesizer
@@ -17,7 +18,6 @@ from nt2c.noise.statistics import LEAST_WINDOWS, Fidelity, compare
 from nt2c.pipeline.job import FitJob, Watch
 from nt2c.pipeline.settings import NoiseKind
 from nt2c.pipeline.window_files import load_windows, read_places
-from nt2c.training.denoiser import training_device
 from nt2c.training.processes import join
 from nt2c.training.sampler_files import write_sampler
 from nt2c.training.synthesizer import SynthesizerSettings, train_synthesizer
@@ -158,7 +158,7 @@ def judge_sampler(sampler: NoiseSampler, split: Split, *, seed: int, device: str
     """Compare the held-out windows with as many draws, made on `device`."""
     count, size, _ = split.judge.shape
     drawn = sampler.sample(
-        (count, size, size), stream(seed, "judged draws", 0, training_device(device))
+        (count, size, size), stream(seed, "judged draws", 0, choose_device(device))
     )
     groups = split.judge_groups if len(split.judge_groups.unique()) > 1 else None
     generator = stream(seed, "judgement")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from nt2c.core.device import choose_device
 from nt2c.core.errors import InputError
 from nt2c.core.random import stream
 from nt2c.inference.denoiser import load_model
@@ -44,7 +45,7 @@ from nt2c.pipeline.own_noise import (
 from nt2c.pipeline.specimen import species_from_file
 from nt2c.simulation.bank import Species
 from nt2c.simulation.settings import SimulationSettings
-from nt2c.training.denoiser import measure_pace, train_denoiser, training_device
+from nt2c.training.denoiser import measure_pace, train_denoiser
 from nt2c.training.loop import LOG
 from nt2c.training.processes import join
 from nt2c.training.recorrupted import NoisyMicrograph, RealCrops
@@ -79,7 +80,7 @@ def find_contrast(job: FitJob, windows: Path, folder: Path) -> Mapping[str, Any]
         recipe.pairs,
         recipe.transfer,
         seed=recipe.seed,
-        device=training_device(job.device),
+        device=choose_device(job.device),
         species=_species(job),
     )
     record = _rounded(contrast.to_record())
@@ -250,7 +251,7 @@ def _own_micrographs(job: FitJob, windows: Path, split: Split, folder: Path) -> 
             recipe.pairs.crop_px,
             recipe.recorrupted,
             recipe.seed,
-            training_device(job.device),
+            choose_device(job.device),
         )
     except InputError as error:  # all are smaller than a crop
         return _Own(None, found, (*warnings, _WITHOUT.format(error)))
@@ -283,6 +284,6 @@ def _source(
         Contrast.from_record(stored),
         sampler,
         recipe.seed,
-        training_device(job.device),
+        choose_device(job.device),
         species=_species(job),
     )

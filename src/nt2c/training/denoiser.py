@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from nt2c.core.device import choose_device
 from nt2c.core.errors import SettingsError
 from nt2c.core.random import stream
 from nt2c.models.denoiser import DenoiserModel
@@ -140,12 +141,6 @@ def left_in_windows(network: nn.Module, windows: Tensor, stride: int) -> float:
     return float(left.var())
 
 
-def training_device(device: str) -> torch.device:
-    """Device that `train_denoiser` makes batches on when told "auto", "cpu" or "cuda"."""
-    gpu = device != "cpu" and torch.cuda.is_available()
-    return torch.device("cuda" if gpu else "cpu")
-
-
 def train_denoiser(
     recipe: Recipe,
     folder: Path,
@@ -175,11 +170,11 @@ def train_denoiser(
     on_step : callable, optional
         Receives (steps done, loss).
     source : Source, optional
-        Of the pairs, on `training_device(device)`; by default the simulation of the recipe.
+        Of the pairs, on `choose_device(device)`; by default the simulation of the recipe.
     start : DenoiserModel, optional
         Whose weights to start from; by default random ones.
     real : RealCrops, optional
-        Recorrupted real micrographs, made on `training_device(device)`.
+        Recorrupted real micrographs, made on `choose_device(device)`.
     windows : Tensor, optional
         Held-out particle-free windows (n, s, s) of real micrographs, for validation.
 
@@ -192,7 +187,7 @@ def train_denoiser(
     """
     team = join(device)
     team.check_batch("pairs.batch", recipe.pairs.batch)
-    where = training_device(device)
+    where = choose_device(device)
     if real is not None:
         team.check_batch("recorrupted.batch", recipe.recorrupted.batch)
     elif recipe.recorrupted.weight:
@@ -248,7 +243,7 @@ def measure_pace(
     The source keeps the fields that it has made, so that little is done twice. All processes that
     train together take part.
     """
-    team, where = join(device), training_device(device)
+    team, where = join(device), choose_device(device)
     network = _first_network(recipe, start).to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
     task = DenoisingTask(recipe, where, source=source, real=real, team=team)
     forward = in_precision(network, where, training_precision(recipe.optimizer, where, team))

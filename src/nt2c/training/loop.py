@@ -11,8 +11,8 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from nt2c.core.device import choose_device, has_fast_bf16
 from nt2c.core.errors import SettingsError
-from nt2c.core.precision import has_fast_bf16
 from nt2c.core.revision import Part, made_by
 from nt2c.io.records import append_record, read_records, write_records
 from nt2c.io.weights import read_weights, write_weights
@@ -187,8 +187,7 @@ def train(
     """
     from accelerate import Accelerator
 
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise SettingsError(f"--device {device}: no such accelerator here; use --device cpu")
+    choose_device(device)  # refuses one that is not there
     team = join(device)
     accelerator = Accelerator(cpu=device == "cpu")
     if accelerator.num_processes != team.count:  # each would train on the same batches

@@ -8,12 +8,12 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
+from nt2c.core.device import choose_device
 from nt2c.core.errors import InputError
 from nt2c.core.random import stream
 from nt2c.models.synthesizer import Generator, NoiseSynthesizer
 from nt2c.noise.samplers import standardised
 from nt2c.noise.spectra import fit_covariance
-from nt2c.training.denoiser import training_device
 from nt2c.training.loop import train
 from nt2c.training.processes import join
 from nt2c.training.synthesizer_fidelity import correction_kernel, make_fields
@@ -78,7 +78,7 @@ def train_synthesizer(
         )
     team = join(device)
     team.check_batch("synthesizer.batch", settings.batch)
-    where = training_device(device)
+    where = choose_device(device)
     windows = standardised(windows).to(where)
     order = torch.randperm(len(windows), generator=stream(seed, "held out"))
     judge, learn = order.tensor_split([round(settings.held_out * len(windows))])

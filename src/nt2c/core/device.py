@@ -1,4 +1,7 @@
-"""What the machine offers: devices, processors, free memory."""
+"""What the machine offers: devices and the precision they are built for, processors, memory.
+
+What "auto" means is decided here, for denoising and training alike.
+"""
 
 import math
 import os
@@ -13,6 +16,10 @@ from nt2c.core.words import plural
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _NO_LIMIT = 1 << 60
+_ONEDNN_LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
+_WITHOUT_BF16 = frozenset(
+    "SSE41 AVX AVX2 AVX2_VNNI AVX2_VNNI_2 AVX512_CORE AVX512_CORE_VNNI".split()
+)
 
 
 def choose_device(device: str) -> torch.device:
@@ -62,6 +69,19 @@ def describe_device(device: torch.device) -> str:
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
     return f"{device} ({plural(torch.get_num_threads(), 'thread')})"
+
+
+def has_fast_bf16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 natively.
+
+    Where it does not, bfloat16 is emulated, and a training step takes about ten times as long as in
+    float32: processors need AVX512-BF16 or AMX, which oneDNN must be allowed to use.
+    """
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capability = torch.cpu.get_capabilities()
+    native = bool(capability.get("avx512_bf16") or capability.get("amx_bf16"))
+    return native and _onednn_may_use_bf16()
 
 
 def free_memory_bytes(device: torch.device, limit_bytes: int | None = None) -> int:
@@ -135,6 +155,15 @@ def one_thread_each() -> Iterator[int]:
         yield before
     finally:
         torch.set_num_threads(before)
+
+
+def _onednn_may_use_bf16() -> bool:
+    """Whether the environment leaves oneDNN, which multiplies, the instructions for bfloat16.
+
+    Names of `dnnl_cpu_isa_t`: of those below "AVX512_CORE_BF16" none multiplies it natively.
+    """
+    limit = next((os.environ[name] for name in _ONEDNN_LIMITS if os.environ.get(name)), "ALL")
+    return limit.upper() not in _WITHOUT_BF16
 
 
 def _machine_free() -> int:

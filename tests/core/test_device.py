@@ -1,4 +1,4 @@
-"""bfloat16 only where the device multiplies it natively, decided in one place."""
+"""Device and precision are decided in one place; bfloat16 only where it is multiplied natively."""
 
 import ast
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import nt2c
-from nt2c.core.precision import has_fast_bf16
+from nt2c.core.device import has_fast_bf16
 
 CPU = torch.device("cpu")
 HASWELL = {"avx2": True, "avx512_bf16": False, "amx_bf16": False}
@@ -43,6 +43,12 @@ def test_a_gpu_that_emulates_bf16_is_not_fast(monkeypatch):
 
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
     assert not has_fast_bf16(torch.device("cuda"))
+
+
+def test_what_auto_means_is_decided_in_one_module():
+    package = Path(nt2c.__file__).parent
+    asking = [p for p in package.rglob("*.py") if "cuda.is_available" in p.read_text("utf-8")]
+    assert [path.relative_to(package).as_posix() for path in asking] == ["core/device.py"]
 
 
 def test_nothing_else_turns_autocast_on():
