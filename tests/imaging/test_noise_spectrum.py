@@ -143,3 +143,9 @@ def test_an_image_without_noise_has_finite_figures():
     noise = measure_noise(torch.zeros(1, 200, 200))
     assert bool(noise.condition.isfinite().all())
     assert bool(noise.whiten(torch.zeros(1, 200, 200)).isfinite().all())
+
+
+def test_colour_is_the_inverse_of_whiten():
+    image = coloured(POWERS["pink"](frequencies()))[None]
+    noise = measure_noise(image)
+    torch.testing.assert_close(noise.colour(noise.whiten(image)), image, atol=1e-3, rtol=1e-3)

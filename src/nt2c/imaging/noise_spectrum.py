@@ -175,6 +175,14 @@ class NoiseSpectrum:
 
         The image is continued by itself beyond its borders.
         """
+        return self._filtered(image, -0.5)
+
+    def colour(self, white: Float[Tensor, "batch y x"]) -> Float[Tensor, "batch y x"]:
+        """Give white noise of variance 1 this spectrum: the inverse of `whiten`."""
+        return self._filtered(white, 0.5)
+
+    def _filtered(self, image: Tensor, exponent: float) -> Tensor:
+        """Multiply the transform by the power of the noise to an exponent."""
         height, width = image.shape[-2:]
         gain = self.power.clamp(min=1e-12).log()
         # From the rows of an FFT to increasing frequency, with the Nyquist row at both ends.
@@ -190,7 +198,7 @@ class NoiseSpectrum:
             padding_mode="border",
             align_corners=True,
         )[:, 0]
-        return torch.fft.irfft2(torch.fft.rfft2(image) * (-0.5 * gain).exp(), s=(height, width))
+        return torch.fft.irfft2(torch.fft.rfft2(image) * (exponent * gain).exp(), s=(height, width))
 
 
 def measure_noise(image: Float[Tensor, "batch y x"], *, together: bool = False) -> NoiseSpectrum:

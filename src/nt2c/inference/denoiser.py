@@ -18,9 +18,11 @@ from nt2c.core.errors import InputError, SettingsError
 from nt2c.imaging.filtered import with_noise_restored
 from nt2c.imaging.fourier import resampled_shape, resize, resize_mirrored
 from nt2c.imaging.lines import without_lines
+from nt2c.imaging.noise_spectrum import NoiseSpectrum, measure_noise
 from nt2c.imaging.scale import OUTLIER_SIGMA, Scaling, fit_scaling
 from nt2c.imaging.valid import ValidArea, find_valid_area, mirror_fill
 from nt2c.inference.network import BF16_TOLERANCE, bf16_deviation, run_network
+from nt2c.inference.noise_share import noise_share
 from nt2c.io.weights import read_model_file
 from nt2c.models.denoiser import DenoiserModel
 
@@ -236,12 +238,28 @@ class Denoiser:
                 result.masked_fill_(_nearest(prepared.empty, shape), mean)
             return result.cpu().numpy()
 
-    def estimate(self, scaled: Float32[Tensor, "y x"]) -> Float32[Tensor, "y x"]:
-        """Run the network on what `prepare` gave: the signal, in units of the noise."""
+    def measure_noise(self, scaled: Float32[Tensor, "y x"]) -> NoiseSpectrum:
+        """Measure the noise of what `prepare` gave, which the network is told."""
+        with torch.inference_mode():
+            return measure_noise(scaled[None])
+
+    def noise_share(self, noise: NoiseSpectrum, estimate: Float32[Tensor, "y x"]) -> float:
+        """Share (0 to 1) of `estimate` that may be noise; see the function `noise_share`."""
+        with torch.inference_mode():
+            return noise_share(self._network, noise, estimate, bf16=self.precision == "bf16")
+
+    def estimate(
+        self, scaled: Float32[Tensor, "y x"], noise: NoiseSpectrum | None = None
+    ) -> Float32[Tensor, "y x"]:
+        """Run the network on what `prepare` gave: the signal, in units of the noise.
+
+        `noise` is what `measure_noise` gave, where it is known already.
+        """
         self.decide_precision(scaled)
         return run_network(
             self._network,
             scaled,
+            noise=noise,
             bf16=self.precision == "bf16",
             tile_px=self._tile_px,
             max_memory_bytes=self._max_memory_bytes,

@@ -7,6 +7,7 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from nt2c.core.device import free_memory_bytes, is_out_of_memory
+from nt2c.imaging.noise_spectrum import NoiseSpectrum
 from nt2c.imaging.tiles import plan_tiles
 from nt2c.models.unet import UNet, network_input
 
@@ -28,6 +29,7 @@ def run_network(
     network: UNet,
     image: Float32[Tensor, "y x"],
     *,
+    noise: NoiseSpectrum | None = None,
     bf16: bool = False,
     tile_px: int | None = None,
     max_memory_bytes: int | None = None,
@@ -40,6 +42,8 @@ def run_network(
         On the device of `image`.
     image : Tensor
         In units of the noise, at the working pixel size.
+    noise : NoiseSpectrum, optional
+        What the network is told of the noise; by default it is measured in the image.
     bf16 : bool
         Compute in bfloat16.
     tile_px : int, optional
@@ -51,7 +55,7 @@ def run_network(
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     stride = network.stride
     height, width = image.shape
-    inputs, condition = network_input(image[None])
+    inputs, condition = network_input(image[None], noise=noise)
     bottom, right = (-(height + 2 * _BORDER_PX) % stride, -(width + 2 * _BORDER_PX) % stride)
     padded = _mirror(inputs[0], (_BORDER_PX, _BORDER_PX + right, _BORDER_PX, _BORDER_PX + bottom))
     least = _least_side(network, min(padded.shape[-2:]))

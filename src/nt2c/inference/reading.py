@@ -55,6 +55,8 @@ class Source:
         When work on it began, on the clock of `time.perf_counter`.
     failed : bool
         To be set when no more of its images are wanted.
+    noise_share : float or None
+        Of the first image denoised, from `Denoiser.noise_share`.
     """
 
     job: Job
@@ -65,6 +67,7 @@ class Source:
     own_warnings: tuple[str, ...]
     started: float
     failed: bool = False
+    noise_share: float | None = None
 
     @property
     def warnings(self) -> tuple[str, ...]:

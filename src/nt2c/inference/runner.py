@@ -20,6 +20,7 @@ from nt2c.core.errors import InputError
 from nt2c.core.settings import Settings
 from nt2c.inference.denoiser import Denoiser, Prepared
 from nt2c.inference.flow import MemoryGate, Sink, ahead
+from nt2c.inference.noise_share import noise_warnings
 from nt2c.inference.plan import Job
 from nt2c.inference.polarity import polarity_warnings
 from nt2c.inference.reading import Reader, Section, Skip, Source
@@ -199,8 +200,12 @@ class Runner:
             warnings = prepared.warnings
             if section.index == 0:
                 warnings += polarity_warnings(prepared.scaled, self.denoiser.pixel_size_a)
+            noise = self.denoiser.measure_noise(prepared.scaled)
+            estimate = self.denoiser.estimate(prepared.scaled, noise)
+            if section.index == 0:
+                source.noise_share = self.denoiser.noise_share(noise, estimate)
+                warnings += noise_warnings(source.noise_share)
             source.warn(warnings)
-            estimate = self.denoiser.estimate(prepared.scaled)
             sink.put(self.denoiser.restore(prepared, estimate, source.shape))
         except Exception as error:
             source.failed = True

@@ -50,6 +50,8 @@ class FileResult:
         Of the output, angstrom.
     precision : str or None
         "fp32" or "bf16".
+    noise_share : float or None
+        Share (0 to 1) of the denoised image, the first of the file, that may be noise.
     """
 
     input: Path
@@ -62,6 +64,7 @@ class FileResult:
     sections: int = 0
     pixel_size_a: float | None = None
     precision: str | None = None
+    noise_share: float | None = None
 
 
 @dataclass(frozen=True)

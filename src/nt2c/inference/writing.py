@@ -103,4 +103,5 @@ class Writer:
             sections=source.micrograph.sections,
             pixel_size_a=source.pixel_size_a,
             precision=self._precision(),
+            noise_share=source.noise_share,
         )

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nt2c.core.settings import Settings
-from nt2c.imaging.noise_spectrum import CONDITION, measure_noise
+from nt2c.imaging.noise_spectrum import CONDITION, NoiseSpectrum, measure_noise
 
 
 class UNetSettings(Settings):
@@ -148,7 +148,10 @@ class UNet(nn.Module):
 
 
 def network_input(
-    scaled: Float[Tensor, "batch y x"], *, together: bool = False
+    scaled: Float[Tensor, "batch y x"],
+    *,
+    together: bool = False,
+    noise: NoiseSpectrum | None = None,
 ) -> tuple[Float[Tensor, "batch 2 y x"], Float[Tensor, "batch c"]]:
     """Return what the network is given of whole micrographs: images and conditions.
 
@@ -158,8 +161,10 @@ def network_input(
         Micrographs in units of their noise.
     together : bool
         They have the same noise, which is measured on all of them.
+    noise : NoiseSpectrum, optional
+        Their noise; by default it is measured.
     """
-    noise = measure_noise(scaled, together=together)
+    noise = noise or measure_noise(scaled, together=together)
     condition = noise.condition.expand(len(scaled), -1)
     return torch.stack([scaled, noise.whiten(scaled)], 1), condition
 
