@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from nt2c.core.errors import InputError
 from nt2c.core.limits import MAX_IMAGE_PX
 from nt2c.imaging.fourier import (
+    Rings,
     apply_filter,
     frequency_grid,
     gaussian_lowpass,
+    half_plane_weights,
     radial_power,
     resampled_shape,
     resize,
@@ -157,3 +159,40 @@ def test_mirrored_resize_goes_through_the_samples(size):
     larger = resize_mirrored(image, (3 * size[0], 2 * size[1]))
     # A mirrored line has nothing at its Nyquist frequency, so nothing is lost.
     torch.testing.assert_close(larger[::3, ::2], image, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (7, 12), (12, 7), (5, 5)])
+def test_half_plane_sums_equal_full_plane_sums(shape):
+    image = torch.randn(shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    half = torch.fft.rfft2(image).abs().square() * half_plane_weights(shape[1])
+    assert float(half.sum()) == pytest.approx(float(torch.fft.fft2(image).abs().square().sum()))
+
+
+RINGS = {
+    "nearest": (Rings.nearest((9, 12)), lambda cycles: round(cycles * 12)),
+    "equal": (Rings.equal((9, 12), 5), lambda cycles: int(cycles / 0.5 * 5)),
+    "between": (Rings.between(9, (0.5, 2.0, 2.9, 4.0)), lambda cycles: (
+        int(np.searchsorted((0.5, 2.0, 2.9, 4.0), round(cycles * 9, 6), "right")) - 1
+    )),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", RINGS)
+def test_sums_and_means_over_rings_equal_a_loop_over_the_full_plane(kind):
+    rings, ring_of = RINGS[kind]
+    shape = (9, 9) if kind == "between" else (9, 12)
+    image = torch.randn(shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    power = torch.fft.fft2(image).abs().square().numpy()
+    sums, counts = np.zeros(rings.count), np.zeros(rings.count)
+    for y, ky in enumerate(np.fft.fftfreq(shape[0])):
+        for x, kx in enumerate(np.fft.fftfreq(shape[1])):
+            ring = ring_of(float(np.hypot(ky, kx)))
+            if 0 <= ring < rings.count:
+                sums[ring] += power[y, x]
+                counts[ring] += 1
+    half = torch.fft.rfft2(image).abs().square()
+    np.testing.assert_allclose(rings.sums(half).numpy(), sums, rtol=1e-10)
+    means = sums / np.maximum(counts, 1)
+    np.testing.assert_allclose(rings.means(half[None]).numpy()[0], means, rtol=1e-10)
+    flat = half.flatten() @ rings.matrix.double()
+    np.testing.assert_allclose(flat.numpy(), sums, rtol=1e-10)

@@ -4,14 +4,13 @@ import csv
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nt2c.cli.terminal import warn
 from nt2c.core.errors import InputError, SettingsError
 from nt2c.core.words import printable
-from nt2c.evaluation.spectral import Image
 from nt2c.io.matching import (
     Halves,
     field,
@@ -21,6 +20,9 @@ from nt2c.io.matching import (
     labels,
     partner,
 )
+
+if TYPE_CHECKING:
+    from nt2c.evaluation.spectral import Image
 
 Record = dict[str, Any]
 
@@ -132,7 +134,7 @@ class _Run:
         self.pixel_size_a = pixel_size_a
         self.failed: list[str] = []
 
-    def read(self, path: Path) -> tuple[Image, float]:
+    def read(self, path: Path) -> "tuple[Image, float]":
         from nt2c.io.micrographs import open_micrograph
 
         with open_micrograph(path, self.pixel_size_a) as micrograph:
@@ -142,7 +144,7 @@ class _Run:
                 )
             return micrograph.read(), micrograph.pixel_size_a
 
-    def image(self, path: Path) -> Image:
+    def image(self, path: Path) -> "Image":
         return self.read(path)[0]
 
     def each(self, files: list[Path], score: Callable[[Path], Record]) -> dict[str, Record]:

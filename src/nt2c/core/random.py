@@ -1,6 +1,8 @@
 """Independent random streams derived from one seed, so that order and workers do not matter."""
 
+import math
 import zlib
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -30,3 +32,26 @@ def stream(
     generator = torch.Generator(device=device)
     generator.manual_seed(int(words[0]) << 31 ^ int(words[1]))
     return generator
+
+
+class Draw:
+    """Random numbers, one at a time, from a generator on the CPU."""
+
+    def __init__(self, generator: torch.Generator) -> None:
+        self._generator = generator
+
+    def uniform(self, low: float, high: float) -> float:
+        """Even between two limits."""
+        return low + (high - low) * float(torch.rand((), generator=self._generator))
+
+    def log_uniform(self, low: float, high: float) -> float:
+        """Even in the logarithm, between two limits above 0."""
+        return math.exp(self.uniform(math.log(low), math.log(high)))
+
+    def chance(self, probability: float) -> bool:
+        """True with a probability."""
+        return float(torch.rand((), generator=self._generator)) < probability
+
+    def choice(self, names: Sequence[str]) -> str:
+        """One of them, all alike."""
+        return names[int(torch.randint(len(names), (), generator=self._generator))]

@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from nt2c.core.errors import InputError
 from nt2c.evaluation.checks import same_shape
-from nt2c.evaluation.spectral import Float64, Image, filtered, frequency_magnitude
+from nt2c.evaluation.spectral import Float64, Image, centred, filtered, frequencies
 from nt2c.evaluation.truth import correlation
+from nt2c.imaging.fourier import Rings, gaussian_lowpass
 
 WIENER_SHELLS = 64
 """Shells between zero and the Nyquist frequency in which a radial gain is constant."""
@@ -21,7 +24,7 @@ def gaussian(image: Image, sigma_px: float) -> Float64:
     image : array, shape (y, x)
         Image.
     sigma_px : float
-        Standard deviation in pixels, >= 0; the filter is exact in Fourier space.
+        Standard deviation in pixels, >= 0; see `gaussian_lowpass`.
 
     Returns
     -------
@@ -34,11 +37,8 @@ def gaussian(image: Image, sigma_px: float) -> Float64:
         If the image is not finite and two-dimensional.
     """
     same_shape(image=image)
-    margin = int(np.ceil(5 * sigma_px))
-    padded = np.pad(np.asarray(image, np.float64), margin, mode="symmetric")
-    k = frequency_magnitude((padded.shape[0], padded.shape[1]), 1.0)
-    blurred = filtered(padded, np.exp(-2 * (np.pi * sigma_px * k) ** 2))
-    return blurred[margin : margin + image.shape[0], margin : margin + image.shape[1]]
+    blurred: Float64 = gaussian_lowpass(_tensor(image), sigma_px).numpy()
+    return blurred
 
 
 def best_gaussian(image: Image, truth: Image, sigmas_px: Sequence[float]) -> tuple[float, Float64]:
@@ -97,10 +97,10 @@ def wiener_gain(images: Sequence[Image], references: Sequence[Image]) -> Float64
     cross, power = np.zeros(WIENER_SHELLS), np.zeros(WIENER_SHELLS)
     for image, reference in zip(images, references, strict=True):
         shape = same_shape(image=image, reference=reference)
-        y, r = (np.fft.rfft2(x - np.mean(x, dtype=np.float64)) for x in (image, reference))
-        shell = _shell(shape).ravel()
-        cross += np.bincount(shell, (y.conj() * r).real.ravel(), WIENER_SHELLS)
-        power += np.bincount(shell, (np.abs(y) ** 2).ravel(), WIENER_SHELLS)
+        y, r = (torch.fft.rfft2(_tensor(centred(x))) for x in (image, reference))
+        shells = Rings.equal(shape, WIENER_SHELLS)
+        cross += shells.sums((y.conj() * r).real).numpy()
+        power += shells.sums(y.abs().square()).numpy()
     filled = np.flatnonzero(power)  # small images leave shells empty
     if filled.size == 0:
         raise InputError("the images of wiener_gain are constant")
@@ -128,13 +128,12 @@ def radial_wiener(image: Image, gain: Float64) -> Float64:
     InputError
         If the image is not finite and two-dimensional.
     """
-    shape = same_shape(image=image)
+    same_shape(image=image)
     centres = (np.arange(WIENER_SHELLS) + 0.5) / WIENER_SHELLS / 2
-    response = np.interp(frequency_magnitude(shape, 1.0), centres, gain)
+    response = np.interp(frequencies(image, 1.0), centres, gain)
     response[0, 0] = 1.0
     return filtered(image, response)
 
 
-def _shell(shape: tuple[int, int]) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
-    shell = (frequency_magnitude(shape, 1.0) * 2 * WIENER_SHELLS).astype(np.int64)
-    return np.minimum(shell, WIENER_SHELLS - 1)
+def _tensor(image: Image) -> Tensor:
+    return torch.from_numpy(np.asarray(image, np.float64))

@@ -6,7 +6,7 @@ import numpy as np
 
 from nt2c.evaluation.checks import same_shape
 from nt2c.evaluation.pairs import pair_score, pooled_fraction
-from nt2c.evaluation.spectral import Image
+from nt2c.evaluation.spectral import Image, centred
 from nt2c.evaluation.truth import FrcCurve, frc
 
 _LEVEL = 0.143
@@ -131,9 +131,7 @@ def halves_score(
 
 
 def _covariance(a: Image, b: Image) -> float:
-    x = np.asarray(a, np.float64) - np.mean(a, dtype=np.float64)
-    y = np.asarray(b, np.float64) - np.mean(b, dtype=np.float64)
-    return float(np.mean(x * y))
+    return float(np.mean(centred(a) * centred(b)))
 
 
 def _mean(a: float, b: float) -> float:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import maximum_filter
 
 from nt2c.core.errors import InputError
 from nt2c.evaluation.checks import same_shape
@@ -133,17 +134,8 @@ def pick_threshold(micrographs: Sequence[Blobs]) -> float:
 
 
 def _separated_maxima(response: Float64, margin: int, distance_px: float) -> Blobs:
-    inner = response[margin:-margin, margin:-margin]
-    centre = response[1:-1, 1:-1]
-    is_peak = np.ones(centre.shape, bool)
-    for dy in (-1, 0, 1):
-        for dx in (-1, 0, 1):
-            if dy or dx:
-                rows = slice(1 + dy, response.shape[0] - 1 + dy)
-                columns = slice(1 + dx, response.shape[1] - 1 + dx)
-                is_peak &= centre >= response[rows, columns]
-    is_peak = is_peak[margin - 1 : margin - 1 + inner.shape[0], margin - 1 :][:, : inner.shape[1]]
-    yx = np.argwhere(is_peak & (inner > 0)) + margin
+    is_peak = (response == maximum_filter(response, 3)) & (response > 0)
+    yx = np.argwhere(is_peak[margin:-margin, margin:-margin]) + margin
     height = response[yx[:, 0], yx[:, 1]]
     order = np.argsort(-height, kind="stable")
     yx, height = yx[order], height[order]

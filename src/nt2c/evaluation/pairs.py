@@ -14,12 +14,13 @@ from nt2c.evaluation.checks import same_shape
 from nt2c.evaluation.spectral import (
     Float64,
     Image,
+    centred,
     edge_window,
-    frequency_magnitude,
-    half_plane_weights,
+    frequencies,
     highpass,
     tapered,
 )
+from nt2c.imaging.fourier import half_plane_weights
 
 HIGHPASS_A = 300.0
 """Slower variations than this period are background and not judged."""
@@ -144,8 +145,8 @@ def band_scores(
     d, f, raw = (_inner(x, pixel_size_a) for x in (denoised, independent, micrograph))
     noise_variance = _noise_variance(raw, f) if noise_sd is None else noise_sd**2
     shape = (f.shape[0], f.shape[1])
-    k = frequency_magnitude(shape, pixel_size_a)
-    weights = half_plane_weights(shape) / float(np.sum(edge_window(shape) ** 2)) / f.size
+    k = frequencies(f, pixel_size_a)
+    weights = half_plane_weights(shape[1]).numpy() / float(np.sum(edge_window(shape) ** 2)) / f.size
     ft_d, ft_f, ft_raw = (np.fft.rfft2(tapered(x)) for x in (d, f, raw))
     scores = []
     for coarse, fine in bands_a:
@@ -196,5 +197,4 @@ def _inner(image: Image, pixel_size_a: float) -> Float64:
     if min(image.shape) <= 2 * CROP_PX:
         raise InputError(f"image of shape {image.shape} is too small: needs over {2 * CROP_PX} px")
     inner = highpass(image, pixel_size_a, HIGHPASS_A)[CROP_PX:-CROP_PX, CROP_PX:-CROP_PX]
-    result: Float64 = inner - inner.mean()
-    return result
+    return centred(inner)

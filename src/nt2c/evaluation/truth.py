@@ -3,11 +3,14 @@
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 
 from nt2c.core.errors import InputError
 from nt2c.evaluation.checks import same_shape
-from nt2c.evaluation.spectral import Float64, Image, ring_sums, rings, tapered
+from nt2c.evaluation.spectral import Float64, Image, centred, tapered
+from nt2c.imaging.fourier import Rings
 
 SSIM_SIGMA_PX = 1.5
 SSIM_RADIUS_PX = 5
@@ -135,7 +138,7 @@ def correlation(image: Image, truth: Image) -> float:
         If shapes differ or values are not finite.
     """
     same_shape(image=image, truth=truth)
-    a, b = _centred(image), _centred(truth)
+    a, b = centred(image), centred(truth)
     power = float((a * a).sum() * (b * b).sum())
     return float((a * b).sum()) / power**0.5 if power > 0 else 0.0
 
@@ -159,7 +162,7 @@ def affine_match(image: Image, truth: Image) -> Match:
         If shapes differ or values are not finite.
     """
     same_shape(image=image, truth=truth)
-    a, b = _centred(image), _centred(truth)
+    a, b = centred(image), centred(truth)
     power = float((a * a).sum())
     gain = float((a * b).sum()) / power if power > 0 else 0.0
     return Match(gain, float(np.mean(truth, dtype=np.float64) - gain * np.mean(image, dtype=float)))
@@ -253,11 +256,13 @@ def frc(image: Image, truth: Image, pixel_size_a: float) -> FrcCurve:
     Saxton & Baumeister, J. Microsc. 127, 127 (1982).
     """
     shape = same_shape(image=image, truth=truth)
-    index, frequency = rings(shape, pixel_size_a)
+    rings = Rings.nearest(shape)
+    frequency = np.arange(rings.count) / (max(shape) * pixel_size_a)
     a, b = np.fft.rfft2(tapered(image)), np.fft.rfft2(tapered(truth))
 
     def summed(values: Float64) -> Float64:
-        return ring_sums(values, index, frequency.size, shape[1])
+        sums: Float64 = rings.sums(torch.from_numpy(values)).numpy()
+        return sums
 
     cross = summed((a * b.conj()).real)
     power_a, power_b = summed(np.abs(a) ** 2), summed(np.abs(b) ** 2)
@@ -273,11 +278,6 @@ def _band(power: Float64, frequency: Float64) -> NDArray[np.bool_]:
     return np.asarray(finer > _BEYOND_BAND * finer[0])
 
 
-def _centred(image: Image) -> Float64:
-    result: Float64 = np.asarray(image, np.float64) - np.mean(image, dtype=np.float64)
-    return result
-
-
 def _range(truth: Image) -> float:
     value = float(truth.max()) - float(truth.min())
     if value == 0:
@@ -286,12 +286,6 @@ def _range(truth: Image) -> float:
 
 
 def _windowed(image: Float64) -> Float64:
-    offsets = np.arange(-SSIM_RADIUS_PX, SSIM_RADIUS_PX + 1)
-    kernel = np.exp(-(offsets**2) / (2 * SSIM_SIGMA_PX**2))
-    kernel /= kernel.sum()
-    rows, columns = (size - 2 * SSIM_RADIUS_PX for size in image.shape)
-    vertical = np.sum([w * image[i : i + rows] for i, w in enumerate(kernel)], axis=0)
-    result: Float64 = np.sum(
-        [w * vertical[:, i : i + columns] for i, w in enumerate(kernel)], axis=0
-    )
-    return result
+    inside = slice(SSIM_RADIUS_PX, -SSIM_RADIUS_PX)
+    blurred: Float64 = gaussian_filter(image, SSIM_SIGMA_PX, radius=SSIM_RADIUS_PX)
+    return blurred[inside, inside]

@@ -14,6 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from nt2c.imaging.fourier import frequency_axes
+
 Parameter: TypeAlias = float | Tensor
 
 
@@ -83,8 +85,7 @@ def ctf(
     def field(value: Parameter) -> Tensor:
         return torch.as_tensor(value, dtype=torch.float64, device=device)[..., None, None]
 
-    ky = torch.fft.fftfreq(shape[0], pixel_size_a, dtype=torch.float64, device=device)[:, None]
-    kx = torch.fft.rfftfreq(shape[1], pixel_size_a, dtype=torch.float64, device=device)
+    ky, kx = frequency_axes(shape, pixel_size_a, device, torch.float64)
     k2 = ky**2 + kx**2
     wavelength = wavelength_a(optics.voltage_kv)
     cs_a = 1e7 * optics.cs_mm

@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from nt2c.imaging.fourier import frequency_grid
+
 _BAND_A = (25.0, 400.0)
 _REACH_A = 150.0
 _CLEAR = 6.0  # standard deviations of what unlike images give
@@ -55,7 +57,7 @@ def measure_drift(
     spectra = [torch.fft.rfft2((image - image.mean()) * taper) for image in (first, second)]
     cross = spectra[0] * spectra[1].conj()
     cross /= cross.abs().clamp(min=torch.finfo(torch.float32).tiny)
-    frequency = torch.hypot(torch.fft.fftfreq(rows)[:, None], torch.fft.rfftfreq(columns)[None])
+    frequency = frequency_grid((rows, columns), 1.0)
     band = (frequency > pixel_size_a / _BAND_A[1]) & (frequency < pixel_size_a / _BAND_A[0])
     agreement = torch.fft.irfft2(cross * band, s=(rows, columns)) * (rows * columns)
     height, shift = _peak(agreement, max(2, math.ceil(_REACH_A / pixel_size_a)))

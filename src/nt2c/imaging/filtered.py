@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nt2c.core.random import stream
-from nt2c.imaging.fourier import frequency_grid
+from nt2c.imaging.fourier import Rings, frequency_grid
 from nt2c.imaging.noise_spectrum import measure_noise
 
 _FINEST_A, _FINE_A, _MIDDLE_A = (8.2, 9.4), (11.0, 14.0), (20.0, 40.0)  # bands of periods
@@ -62,12 +62,9 @@ def with_noise_restored(
         * image.numel()
     )
     # The mean power of narrow rings says how much is missing in each.
-    ring = (k * 2 * pixel_size_a * _BINS).long().clamp(max=_BINS)
-    total = torch.zeros(_BINS + 1, device=image.device).index_add_(
-        0, ring.flatten(), power.flatten()
-    )
-    count = torch.bincount(ring.flatten(), minlength=_BINS + 1).clamp(min=1)
-    missing = (1 - (total / count)[ring] / max(level, 1e-30)).clamp(min=0)
+    ring = (k * 2 * pixel_size_a * _BINS).long().clamp(max=_BINS)  # the corners share the last
+    mean = Rings(ring, _BINS + 1, torch.ones_like(k)).means(power)
+    missing = (1 - mean[ring] / max(level, 1e-30)).clamp(min=0)
     missing = torch.where(k > 1 / _MIDDLE_A[0], missing, torch.zeros_like(missing))
     generator = stream(0, "restored noise", device=image.device)
     white = torch.fft.rfft2(torch.randn(shape, generator=generator, device=image.device))

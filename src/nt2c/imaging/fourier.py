@@ -1,9 +1,13 @@
-"""Discrete Fourier transforms of images: change of sampling, frequency grids, radial filters."""
+"""Discrete Fourier transforms of images: change of sampling, frequencies, filters, rings."""
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
+from scipy.fft import next_fast_len
 from torch import Tensor
 
 from nt2c.core.errors import InputError
@@ -95,20 +99,108 @@ def resampled_shape(
 
 
 def frequency_axes(
-    shape: tuple[int, int], pixel_size_a: float, device: torch.device | str = "cpu"
+    shape: tuple[int, int],
+    pixel_size_a: float,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
 ) -> tuple[Float[Tensor, "y 1"], Float[Tensor, "1 h"]]:
     """Return k_y and k_x in 1/angstrom on the half plane of `torch.fft.rfft2`, broadcastable."""
-    ky = torch.fft.fftfreq(shape[0], pixel_size_a, device=device)[:, None]
-    kx = torch.fft.rfftfreq(shape[1], pixel_size_a, device=device)[None, :]
+    ky = torch.fft.fftfreq(shape[0], pixel_size_a, device=device, dtype=dtype)[:, None]
+    kx = torch.fft.rfftfreq(shape[1], pixel_size_a, device=device, dtype=dtype)[None, :]
     return ky, kx
 
 
 def frequency_grid(
-    shape: tuple[int, int], pixel_size_a: float, device: torch.device | str = "cpu"
+    shape: tuple[int, int],
+    pixel_size_a: float,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
 ) -> Float[Tensor, "y h"]:
     """Return |k| in 1/angstrom on the half plane of `torch.fft.rfft2`: shape (y, x // 2 + 1)."""
-    ky, kx = frequency_axes(shape, pixel_size_a, device)
+    ky, kx = frequency_axes(shape, pixel_size_a, device, dtype)
     return torch.hypot(ky, kx)
+
+
+def half_plane_weights(width: int, device: torch.device | str = "cpu") -> Float[Tensor, " h"]:
+    """How often each column of the half plane of images `width` wide is in the full plane: 1 or 2.
+
+    Columns strictly between DC and Nyquist stand for their mirror image too.
+    """
+    weights = torch.full((width // 2 + 1,), 2.0, device=device)
+    weights[0] = 1
+    if width % 2 == 0:
+        weights[-1] = 1
+    return weights
+
+
+@dataclass(frozen=True, eq=False)
+class Rings:
+    """Rings of spatial frequency on the half plane of `torch.fft.rfft2`.
+
+    Attributes
+    ----------
+    index : Tensor, shape (y, x // 2 + 1)
+        Ring of each coefficient, from 0; `count` where it is in none.
+    count : int
+        Number of rings.
+    weights : Tensor, shape (y, x // 2 + 1)
+        What each coefficient counts in sums and means; as often as it is in the full plane, unless
+        another is said.
+    """
+
+    index: Int[Tensor, "y h"]
+    count: int
+    weights: Float[Tensor, "y h"]
+
+    @classmethod
+    def nearest(cls, shape: tuple[int, int], device: torch.device | str = "cpu") -> Self:
+        """Rings one Fourier pixel of the longer side wide, around 0, 1, ... of them to Nyquist."""
+        k = frequency_grid(shape, 1.0, device, torch.float64)
+        return cls._of((k * max(shape)).round().long(), max(shape) // 2 + 1, shape[1])
+
+    @classmethod
+    def equal(
+        cls,
+        shape: tuple[int, int],
+        count: int,
+        pixel_size_a: float = 1.0,
+        device: torch.device | str = "cpu",
+    ) -> Self:
+        """So many rings of equal width from 0 up to Nyquist."""
+        k = frequency_grid(shape, pixel_size_a, device)
+        return cls._of((k / (0.5 / pixel_size_a) * count).long(), count, shape[1])
+
+    @classmethod
+    def between(cls, side: int, edges: Sequence[float], device: torch.device | str = "cpu") -> Self:
+        """Rings of square images between `edges` in cycles per side, the lower one included."""
+        k = frequency_grid((side, side), 1.0, device) * side
+        limits = torch.tensor(edges, device=device, dtype=torch.float32)
+        index = torch.bucketize(k.round(decimals=4), limits, right=True) - 1
+        count = len(edges) - 1
+        return cls._of(torch.where(index < 0, count, index), count, side)
+
+    @classmethod
+    def _of(cls, index: Tensor, count: int, width: int) -> Self:
+        weights = half_plane_weights(width, index.device).repeat(len(index), 1)
+        return cls(index.clamp(max=count), count, weights)
+
+    def sums(self, values: Float[Tensor, "... y h"]) -> Float[Tensor, "... rings"]:
+        """Weighted sums over the rings."""
+        return self._added(values * self.weights)
+
+    def means(self, values: Float[Tensor, "... y h"]) -> Float[Tensor, "... rings"]:
+        """Weighted means over the rings; 0 where a ring is empty."""
+        return self.sums(values) / self._added(self.weights).clamp(min=1)
+
+    def _added(self, values: Tensor) -> Tensor:
+        total = values.new_zeros(*values.shape[:-2], self.count + 1)
+        return total.index_add_(-1, self.index.flatten(), values.flatten(-2))[..., : self.count]
+
+    @property
+    def matrix(self) -> Float[Tensor, "plane rings"]:
+        """Weights whose product with a flat half plane gives the sums."""
+        ones = torch.nn.functional.one_hot(self.index.flatten(), self.count + 1)[:, :-1]
+        return ones * self.weights.reshape(-1, 1)
 
 
 def apply_filter(
@@ -118,16 +210,14 @@ def apply_filter(
     return torch.fft.irfft2(torch.fft.rfft2(image) * transfer, s=image.shape[-2:])
 
 
-def _fast_size(size: int) -> int:
-    """Smallest number >= size without prime factors above 5: its transforms are fast."""
+def filtered_noise(
+    gain: Float[Tensor, "... y h"], shape: tuple[int, int, int], generator: torch.Generator
+) -> Float[Tensor, "n y x"]:
+    """Draw white Gaussian noise of variance 1, shape (n, y, x), and filter it.
 
-    def is_fast(n: int) -> bool:
-        for factor in (2, 3, 5):
-            while n % factor == 0:
-                n //= factor
-        return n == 1
-
-    return next(n for n in range(size, 2 * size + 1) if is_fast(n))
+    Unlike random half-plane coefficients it has no mirror symmetry.
+    """
+    return apply_filter(torch.randn(shape, generator=generator, device=generator.device), gain)
 
 
 def gaussian_lowpass(image: Float[Tensor, "... y x"], sigma_px: float) -> Float[Tensor, "... y x"]:
@@ -136,11 +226,12 @@ def gaussian_lowpass(image: Float[Tensor, "... y x"], sigma_px: float) -> Float[
     margin = min(math.ceil(4 * sigma_px), height, width)
     lines = []
     for size in (height, width):
-        index = torch.arange(-margin, _fast_size(size + 2 * margin) - margin, device=image.device)
+        whole = next_fast_len(size + 2 * margin, real=True)
+        index = torch.arange(-margin, whole - margin, device=image.device)
         index = torch.remainder(index, 2 * size)
         lines.append(torch.where(index < size, index, 2 * size - 1 - index))
     padded = image[..., lines[0], :][..., lines[1]]
-    k = frequency_grid((padded.shape[-2], padded.shape[-1]), 1.0, image.device)
+    k = frequency_grid((padded.shape[-2], padded.shape[-1]), 1.0, image.device, image.dtype)
     blurred = apply_filter(padded, torch.exp(-2 * (math.pi * sigma_px * k) ** 2))
     return blurred[..., margin : margin + height, margin : margin + width]
 
@@ -168,21 +259,10 @@ def radial_power(
     """
     height, width = image.shape[-2:]
     bins = bins or min(height, width) // 2
-    k = frequency_grid((height, width), pixel_size_a, image.device)
-    nyquist = 0.5 / pixel_size_a
-    shell = (k / nyquist * bins).long().clamp(max=bins)  # the corners share the last, dropped
+    rings = Rings.equal((height, width), bins, pixel_size_a, image.device)
+    rings.weights[0, 0] = 0  # the mean, which is removed
     spectrum = torch.fft.rfft2(image - image.mean((-2, -1), keepdim=True))
-    density = spectrum.abs().square() * (pixel_size_a**2 / (height * width))
-    # Columns strictly between DC and Nyquist stand for their mirror image too.
-    weight = torch.full_like(k, 2.0)
-    weight[:, 0] = 1
-    if width % 2 == 0:
-        weight[:, -1] = 1
-    weight[0, 0] = 0
-    flat = shell.flatten()
-    total = torch.zeros(bins + 1, device=image.device).index_add_(0, flat, weight.flatten())
-    leading = density.shape[:-2]
-    summed = torch.zeros(*leading, bins + 1, device=image.device, dtype=density.dtype)
-    summed.index_add_(-1, flat, (density * weight).reshape(*leading, -1))
+    power = rings.means(spectrum.abs().square() * (pixel_size_a**2 / (height * width)))
+    nyquist = 0.5 / pixel_size_a
     centres = (torch.arange(bins, device=image.device) + 0.5) * (nyquist / bins)
-    return centres, summed[..., :bins] / total[:bins].clamp(min=1)
+    return centres, power

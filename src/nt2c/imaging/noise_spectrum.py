@@ -14,6 +14,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from nt2c.imaging.fourier import Rings, frequency_grid
+from nt2c.imaging.quantiles import quantiles
+
 _FLOOR = 3e-3  # of the mean power: rings that a filter has emptied
 _SHRINK = 16.0  # an anisotropy counts where it is far above what chance gives in so many windows
 _FINE_PER_PX = 0.3  # cycles per pixel: beyond, hardly any signal is (13 A at 4 A per pixel)
@@ -52,19 +55,9 @@ class _Windows:
         return torch.fft.rfft2(windows * taper).abs().square()
 
     @cached_property
-    def _radius(self) -> Tensor:
-        ky = torch.fft.fftfreq(self.size_px, 1 / self.size_px)[:, None]
-        kx = torch.fft.rfftfreq(self.size_px, 1 / self.size_px)[None]
-        return torch.hypot(ky, kx)
-
-    @cached_property
     def _matrix(self) -> Tensor:
         """Weights (plane, rings) whose product with a flat half plane is the sum of each ring."""
-        weight = torch.full_like(self._radius, 2.0)
-        weight[:, [0, -1]] = 1
-        limits = zip(self.edges[:-1], self.edges[1:], strict=True)
-        inside = [(self._radius >= a) & (self._radius < b) for a, b in limits]
-        return torch.stack([(weight * part).flatten() for part in inside], -1)
+        return Rings.between(self.size_px, self.edges).matrix
 
     @cached_property
     def sizes(self) -> Tensor:
@@ -84,9 +77,9 @@ class _Windows:
 
     def on_plane(self, rings: Tensor) -> Tensor:
         """Values of rings (batch, rings), interpolated on the half plane (batch, y, h)."""
-        weights = _interpolation(self.centres, self._radius.flatten() / self.size_px)
-        plane = rings @ weights.to(rings.device)
-        return plane.unflatten(-1, tuple(self._radius.shape))
+        radius = frequency_grid((self.size_px, self.size_px), 1 / self.size_px) / self.size_px
+        weights = _interpolation(self.centres, radius.flatten())
+        return (rings @ weights.to(rings.device)).unflatten(-1, tuple(radius.shape))
 
     @cached_property
     def white(self) -> Tensor:
@@ -94,12 +87,11 @@ class _Windows:
         generator = torch.Generator().manual_seed(1)
         side = self.size_px // 2 * (round(_WHITE_WINDOWS**0.5) + 1)
         rings = self.ring_means(self.periodograms(torch.randn(1, side, side, generator=generator)))
-        return torch.quantile(rings[0], torch.tensor(self.quantiles), dim=0)
+        return quantiles(rings[0].T, *self.quantiles)
 
     def levels(self, rings: Tensor) -> Tensor:
         """Quantiles (batch, quantiles, rings) of ring powers, over those of white noise."""
-        shares = torch.tensor(self.quantiles, device=rings.device)
-        found = torch.quantile(rings, shares, dim=1).movedim(0, 1)
+        found = quantiles(rings.transpose(1, 2), *self.quantiles).movedim(0, 1)
         return found / self.white.to(rings.device)
 
 

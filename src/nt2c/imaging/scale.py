@@ -12,6 +12,7 @@ from torch import Tensor
 
 from nt2c.imaging.fourier import frequency_grid, gaussian_lowpass
 from nt2c.imaging.noise_spectrum import measure_noise
+from nt2c.imaging.quantiles import quantiles
 
 BACKGROUND_SIGMA_A = 200.0
 OUTLIER_SIGMA = 8.0
@@ -44,8 +45,7 @@ def _levels(image: Tensor, shares: tuple[float, ...]) -> Tensor:
     """Quantiles of each image, (shares, ..., 1, 1), from a sample of its pixels."""
     flat = image.flatten(-2)
     step = max(1, flat.shape[-1] // _SAMPLE) | 1  # odd: not always the same columns
-    levels = torch.tensor(shares, device=image.device)
-    return torch.quantile(flat[..., ::step].float(), levels, dim=-1)[..., None, None]
+    return quantiles(flat[..., ::step].float(), *shares)[..., None, None]
 
 
 def clip_outliers(image: Float[Tensor, "... y x"]) -> Float[Tensor, "... y x"]:

@@ -126,7 +126,7 @@ def find_valid_area(raw: Float[Tensor, "y x"]) -> ValidArea:
 
 def _spread(deviations: Tensor) -> float:
     """Robust standard deviation, of the deviations from the median to one side."""
-    edges = quantiles(deviations, *(1 - share for share in _TAILS))
+    edges = quantiles(deviations, *(1 - share for share in _TAILS)).tolist()
     found = (edge / tail for edge, tail in zip(edges, _TAILS.values(), strict=True) if edge > 0)
     return next(found, 0.0)
 
@@ -137,7 +137,7 @@ def _empty(raw: Tensor) -> Bool[Tensor, "y x"] | None:
     if min(raw.shape) < _ROWS or usable is None:
         return None
     noise, mean = _blocks(raw, _ROWS, usable)
-    (usual,) = quantiles(noise[noise > 0], _USUAL)
+    usual = float(quantiles(noise[noise > 0], _USUAL))
     sd = (usual / 2) ** 0.5
     middle = float(mean[noise > 0.5 * usual].median())
     quiet = _is_quiet(noise / usual, mean, middle, sd)
@@ -187,9 +187,9 @@ def _usable(raw: Tensor) -> _Usable | None:
     there = differences > 0
     if not bool(there.any()):
         return None
-    low, middle, high = quantiles(rows[:, :-1][there], 0.05, 0.5, 0.95)
+    low, middle, high = quantiles(rows[:, :-1][there], 0.05, 0.5, 0.95).tolist()
     reach = _UNLIKE / _TAILS[0.05]
-    difference = _UNLIKE * quantiles(differences[there], 0.9)[0]
+    difference = _UNLIKE * float(quantiles(differences[there], 0.9))
     return _Usable(middle - reach * (middle - low), middle + reach * (high - middle), difference)
 
 

@@ -1,10 +1,10 @@
 """Whether particles look bright, where the model expects them dark."""
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from nt2c.imaging.fourier import gaussian_lowpass
+from nt2c.imaging.quantiles import quantiles
 
 _FINE_A, _COARSE_A = 10.0, 100.0  # standard deviations of the blurs between which particles show
 _SQUARE_A = 512.0  # some particles fit into it
@@ -39,5 +39,5 @@ def polarity_warnings(scaled: Float[Tensor, "y x"], pixel_size_a: float) -> tupl
     squares = band.unfold(0, side, side).unfold(1, side, side).flatten(0, 1).flatten(1)
     centred = squares - squares.mean(1, keepdim=True)
     skewness = centred.pow(3).mean(1) / centred.square().mean(1).clamp_min(1e-12).pow(1.5)
-    lower, median = torch.quantile(skewness, skewness.new_tensor([0.25, 0.5])).tolist()
+    lower, median = quantiles(skewness, 0.25, 0.5).tolist()
     return (BRIGHT,) if lower > _LOWER_QUARTER and median > _MEDIAN else ()

@@ -9,7 +9,7 @@ happens to be weak, and their spectrum would be too low.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -21,7 +21,8 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, max_pool2d
 
 from nt2c.core.settings import Settings
-from nt2c.imaging.fourier import gaussian_lowpass
+from nt2c.imaging.fourier import Rings, gaussian_lowpass
+from nt2c.imaging.quantiles import quantiles
 
 BAND_A = (20.0, 200.0)
 """Period in angstrom below and above which the estimate's energy does not count."""
@@ -212,7 +213,7 @@ def contrast(found: Survey, settings: ExtractionSettings) -> float:
         return 0.0
     margin = _margin_px(settings.levels[0], found.pixel_size_a)
     values = _pooled_max(found.energy, size, margin)
-    return float(torch.quantile(values[::4, ::4].flatten(), _CONTRAST_QUANTILE))
+    return float(quantiles(values[::4, ::4].flatten(), _CONTRAST_QUANTILE))
 
 
 def find_windows(
@@ -294,15 +295,13 @@ def _spot(window: Tensor, limit: float) -> float:
     size = window.shape[-1]
     taper = torch.hann_window(size, periodic=False, device=window.device)
     power = torch.fft.rfft2((window - window.mean()) * taper[:, None] * taper).abs().square()
-    index = torch.arange(size, device=window.device)
-    fy = torch.minimum(index, size - index)[:, None]
-    ring = torch.hypot(fy.float(), index[None, : size // 2 + 1].float()).round().long()
-    ring = ring.clamp(max=size // 2).flatten()
-    # Mean of the logarithm of an exponential variable: that of its mean less Euler's constant;
+    rings = Rings.nearest((size, size), window.device)
+    rings = replace(rings, weights=torch.ones_like(power))
+    # The mean logarithm of an exponential variable: that of its mean less Euler's constant;
     # unlike the mean itself it hardly sees a single peak.
-    logs = torch.log(power.flatten().clamp(min=1e-20))
-    total = torch.zeros(size // 2 + 1, device=window.device).index_add_(0, ring, logs)
-    level = total / torch.bincount(ring, minlength=size // 2 + 1) + _EULER
+    logs = torch.log(power.clamp(min=1e-20))
+    level = rings.means(logs) + _EULER
     # The innermost rings hold too few coefficients to tell a peak from their level.
-    whole = (ring >= 4) & (ring <= limit * size - 2)
-    return float((logs - level[ring])[whole].max().exp()) if bool(whole.any()) else 0.0
+    whole = (rings.index >= 4) & (rings.index <= limit * size - 2)
+    excess = logs - level[rings.index.clamp(max=rings.count - 1)]
+    return float(excess[whole].max().exp()) if bool(whole.any()) else 0.0

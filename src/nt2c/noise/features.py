@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from nt2c.imaging.fourier import frequency_grid, gaussian_lowpass
+from nt2c.imaging.fourier import Rings, frequency_grid, gaussian_lowpass
 from nt2c.noise.spectra import power_spectra
 
 LOCAL_BLOCK_A = 32.0
@@ -36,22 +36,10 @@ def ring_frequencies(side: int, pixel_size_a: float) -> list[float]:
 def radial_spectra(windows: Float[Tensor, "n s s"]) -> Float[Tensor, "n rings"]:
     """Mean power in each ring; white noise of variance v has v."""
     side = windows.shape[-1]
-    step = frequency_grid((side, side), 1.0, windows.device) * side
-    edges = torch.tensor(ring_edges(side), device=windows.device)
-    ring = torch.bucketize(step.flatten().round(decimals=4), edges, right=True) - 1
-    inside = ring < len(edges) - 1
-    weight = half_plane_weight(side, windows.device).expand_as(step).flatten()
-    pick = F.one_hot(ring[inside], len(edges) - 1).float() * weight[inside, None]
-    return power_spectra(windows).flatten(1)[:, inside] @ (pick / pick.sum(0))
-
-
-def half_plane_weight(side: int, device: torch.device) -> Float[Tensor, " h"]:
-    """How often each column of a half plane occurs in the full plane, 1 or 2."""
-    weight = torch.full((side // 2 + 1,), 2.0, device=device)
-    weight[0] = 1
-    if side % 2 == 0:
-        weight[-1] = 1
-    return weight
+    rings = Rings.between(side, ring_edges(side), windows.device)
+    inside = rings.index.flatten() < rings.count
+    matrix = rings.matrix[inside]
+    return power_spectra(windows).flatten(1)[:, inside] @ (matrix / matrix.sum(0))
 
 
 def autocovariances(windows: Float[Tensor, "n s s"]) -> Float[Tensor, "n lags"]:

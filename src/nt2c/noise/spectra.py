@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from nt2c.imaging.fourier import apply_filter
+from nt2c.imaging.fourier import filtered_noise
 
 _WINDOWS_AT_ONCE = 256
 _ITERATIONS = 100
@@ -227,8 +227,7 @@ def gaussian_field(
     generator : torch.Generator
         Its device is where the fields live.
     """
-    device = generator.device
     large = enlarged(covariance, (shape[1], shape[2]))
-    gain = power_on_grid(covariance.to(device), large).sqrt()
-    white = torch.randn((shape[0], *large), generator=generator, device=device)
-    return apply_filter(white, gain)[:, : shape[1], : shape[2]].contiguous()
+    gain = power_on_grid(covariance.to(generator.device), large).sqrt()
+    fields = filtered_noise(gain, (shape[0], *large), generator)
+    return fields[:, : shape[1], : shape[2]].contiguous()

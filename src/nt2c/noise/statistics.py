@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from nt2c.core.errors import InputError
+from nt2c.imaging.fourier import half_plane_weights
 from nt2c.noise import features as of
 from nt2c.noise.diversity import descriptor_diversity, nearest_ratio
 from nt2c.noise.resampling import Measure, Resamples, measure_means, resample
@@ -167,7 +168,7 @@ def _spectrum_error(real: Tensor, synthetic: Tensor, resamples: Resamples) -> Me
     """Root mean square of log(synthetic / real) over the Fourier plane, less what chance adds."""
     power = power_spectra(real).flatten(1), power_spectra(synthetic).flatten(1)
     side = real.shape[-1]
-    weight = of.half_plane_weight(side, real.device).repeat(side) / side**2
+    weight = half_plane_weights(side, real.device).repeat(side) / side**2
     by_chance = sum(
         (w @ p).var(0) / p.mean(0).square().clamp(min=1e-24)
         for w, p in zip((resamples.real, resamples.synthetic), power, strict=True)

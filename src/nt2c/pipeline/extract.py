@@ -11,6 +11,7 @@ from torch.nn.functional import adaptive_max_pool2d
 
 from nt2c.core.errors import InputError, SettingsError
 from nt2c.core.random import stream
+from nt2c.imaging.fourier import Rings
 from nt2c.inference.denoiser import Denoiser, Prepared, prepare
 from nt2c.inference.polarity import polarity_warnings
 from nt2c.io.inputs import MicrographInput, split_ending
@@ -287,10 +288,7 @@ def _spectrum(windows: Tensor, pixel_size_a: float) -> dict[str, list[float]]:
     """Mean power per ring of the windows; 1 for white noise of variance 1."""
     size = windows.shape[-1]
     power = power_spectra(windows - windows.mean((-2, -1), keepdim=True)).mean(0)
-    k = torch.hypot(torch.fft.fftfreq(size)[:, None], torch.fft.rfftfreq(size)[None])
-    ring = (k * size).round().long().flatten()
-    total = torch.zeros(int(ring.max()) + 1).index_add_(0, ring, power.flatten())
-    mean = (total / torch.bincount(ring))[1 : size // 2]
+    mean = Rings.nearest((size, size)).means(power)[1 : size // 2]
     frequency = torch.arange(1, size // 2) / (size * pixel_size_a)
     return {"frequency": frequency.tolist(), "power": mean.tolist()}
 

@@ -12,6 +12,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from nt2c.core.random import Draw
+
 # A mean residue scatters like 22.5 angstrom (electron scattering lengths at zero angle of
 # C4.9 N1.35 O1.5 H7.8) and fills 134 cubic angstrom; times 47.88 V angstrom^2, less the
 # 4.6 V mean inner potential of the water that it displaces.
@@ -75,14 +77,6 @@ def symmetry_matrices(symmetry: str) -> Float[Tensor, "order 3 3"]:
     return torch.stack(matrices).float()
 
 
-def _uniform(generator: torch.Generator, low: float, high: float) -> float:
-    return low + (high - low) * float(torch.rand((), generator=generator))
-
-
-def _choice(generator: torch.Generator, items: tuple[str, ...]) -> str:
-    return items[int(torch.randint(len(items), (), generator=generator))]
-
-
 def _ellipsoid(semi_axes_a: Tensor, generator: torch.Generator) -> Tensor:
     """Residue positions on a jittered lattice (so packed evenly) inside a rotated ellipsoid."""
     from nt2c.simulation.projection import random_rotations
@@ -111,7 +105,7 @@ def _chain(kind: str, radius_a: float, generator: torch.Generator) -> Tensor:
                 start = centres[-1]
             else:
                 start = centres[int(torch.randint(len(centres), (), generator=generator))]
-            centres.append(start + step * radius_a * _uniform(generator, 1.2, 2.0))
+            centres.append(start + step * radius_a * Draw(generator).uniform(1.2, 2.0))
         else:
             centres.append(torch.zeros(3))
         parts.append(_ellipsoid(semi_axes, generator) + centres[-1])
@@ -129,7 +123,7 @@ def _carve(points: Tensor, generator: torch.Generator) -> Tensor:
     k = 2 * math.pi * functional.normalize(direction, dim=-1) / wavelength
     phase = 2 * math.pi * torch.rand(waves, generator=generator)
     level = torch.cos(points @ k.T + phase).sum(-1) / math.sqrt(waves / 2)
-    kept = points[level > _uniform(generator, -2.0, -0.3)]
+    kept = points[level > Draw(generator).uniform(-2.0, -0.3)]
     return kept if len(kept) >= _LEAST_RESIDUES else points
 
 
@@ -141,7 +135,7 @@ def _disc(diameter_a: float, generator: torch.Generator) -> Tensor:
     angle = 2 * math.pi * torch.rand(count, generator=generator)
     leaflet = torch.randint(2, (count,), generator=generator) * 2 - 1
     z = leaflet * 20 + 4 * torch.randn(count, generator=generator)
-    bend = _uniform(generator, -0.15, 0.15) * r**2 / radius
+    bend = Draw(generator).uniform(-0.15, 0.15) * r**2 / radius
     return torch.stack([r * torch.cos(angle), r * torch.sin(angle), z + bend], -1)
 
 
@@ -155,10 +149,11 @@ def random_assembly(diameter_a: float, generator: torch.Generator) -> Assembly:
     generator : torch.Generator
         Stream on the CPU.
     """
-    kind = _choice(generator, KINDS[:3] * 3 + KINDS[3:])
+    draw = Draw(generator)
+    kind = draw.choice(KINDS[:3] * 3 + KINDS[3:])
     # Few domains fill a small particle; a large one is built of many subunits.
     affordable = SYMMETRIES if diameter_a > 100 else SYMMETRIES[:9]
-    symmetry = "C1" if kind == "disc" else _choice(generator, affordable)
+    symmetry = "C1" if kind == "disc" else draw.choice(affordable)
     matrices = symmetry_matrices(symmetry)
     order = len(matrices)
     if kind == "disc":
@@ -166,20 +161,20 @@ def random_assembly(diameter_a: float, generator: torch.Generator) -> Assembly:
         inserted = _chain("globular", 0.14 * diameter_a, generator)
         unit = torch.cat([unit, inserted])
     else:
-        share = _uniform(generator, 0.25, 0.5) * (2 / order) ** (1 / 3 if order > 2 else 0)
+        share = draw.uniform(0.25, 0.5) * (2 / order) ** (1 / 3 if order > 2 else 0)
         unit = _carve(_chain(kind, share * diameter_a / 2, generator), generator)
         unit = unit - unit.mean(0)
         if order > 1:
             # Distance of the subunit from the axis: small overlaps, large leaves a hole.
-            reach = 0.5 * diameter_a * _uniform(generator, 0.35, 0.8)
+            reach = 0.5 * diameter_a * draw.uniform(0.35, 0.8)
             if kind == "hollow":
-                reach = 0.5 * diameter_a * _uniform(generator, 0.7, 0.95)
+                reach = 0.5 * diameter_a * draw.uniform(0.7, 0.95)
             unit = unit + reach * functional.normalize(torch.randn(3, generator=generator), dim=0)
     points = torch.einsum("sij,nj->sni", matrices, unit).reshape(-1, 3)
     points = points - points.mean(0)
     if kind == "hollow" and order == 1:
         norm = points.norm(dim=-1)
-        points = points[norm > _uniform(generator, 0.3, 0.7) * norm.max()]
+        points = points[norm > draw.uniform(0.3, 0.7) * norm.max()]
     points = _thin(points * ((0.5 * diameter_a - 2.5) / points.norm(dim=-1).max()))
     weights = torch.full((len(points),), RESIDUE_CONTRAST_V_A3)
     return Assembly(points, weights, symmetry, kind)

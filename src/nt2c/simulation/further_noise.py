@@ -19,34 +19,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from nt2c.core.random import Draw
 from nt2c.imaging.fourier import gaussian_lowpass
 from nt2c.simulation import physics
 from nt2c.simulation.settings import NoiseSettings
 
 KINDS = ("film", "coloured", "lines", "blocks", "modulated", "tails", "filtered")
-
-
-class Draw:
-    """Random numbers of one field."""
-
-    def __init__(self, generator: torch.Generator) -> None:
-        self._generator = generator
-
-    def uniform(self, low: float, high: float) -> float:
-        """Even between two limits."""
-        return low + (high - low) * float(torch.rand((), generator=self._generator))
-
-    def log_uniform(self, low: float, high: float) -> float:
-        """Even in the logarithm, between two limits above 0."""
-        return math.exp(self.uniform(math.log(low), math.log(high)))
-
-    def chance(self, probability: float) -> bool:
-        """True with a probability."""
-        return float(torch.rand((), generator=self._generator)) < probability
-
-    def choice(self, names: tuple[str, ...]) -> str:
-        """One of them, all alike."""
-        return names[int(torch.randint(len(names), (), generator=self._generator))]
 
 
 def draw_noise(settings: NoiseSettings, generator: torch.Generator) -> dict[str, dict[str, Any]]:

@@ -1,6 +1,5 @@
 """One batch of simulated micrographs, from projections to counts."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from nt2c.core.random import Draw
 from nt2c.imaging.ctf import Optics, ctf, interaction_rad_per_v_a
 from nt2c.imaging.fourier import apply_filter, frequency_grid
 from nt2c.simulation import further_noise, physics, surroundings
@@ -40,40 +40,32 @@ class SimulatedBatch:
     parameters: list[dict[str, Any]]
 
 
-def _uniform(limits: tuple[float, float], generator: torch.Generator) -> float:
-    return limits[0] + (limits[1] - limits[0]) * float(torch.rand((), generator=generator))
-
-
-def _log_uniform(limits: tuple[float, float], generator: torch.Generator) -> float:
-    logs = (math.log(limits[0]), math.log(limits[1]))
-    return math.exp(_uniform(logs, generator))
-
-
 def draw_parameters(settings: ImagingSettings, generator: torch.Generator) -> dict[str, Any]:
     """Draw the imaging parameters of one field (units in the names)."""
+    draw = Draw(generator)
     chance = torch.rand(3, generator=generator)
     index = int(torch.randint(len(settings.detectors), (), generator=generator))
     return {
-        "defocus_um": _uniform(settings.defocus_um, generator),
-        "astigmatism_um": _uniform(settings.astigmatism_um, generator),
-        "astigmatism_angle_deg": _uniform((0.0, 180.0), generator),
-        "amplitude_contrast": _uniform(settings.amplitude_contrast, generator),
-        "b_factor_a2": _log_uniform(settings.b_factor_a2, generator),
-        "dose_e_per_a2": _uniform(settings.dose_e_per_a2, generator),
-        "ice_thickness_a": _uniform(settings.ice_thickness_a, generator),
-        "ice_gain": _uniform(settings.ice_gain, generator),
-        "contrast_gain": _log_uniform(settings.contrast_gain, generator),
-        "camera_pixel_size_a": _uniform(settings.camera_pixel_size_a, generator),
+        "defocus_um": draw.uniform(*settings.defocus_um),
+        "astigmatism_um": draw.uniform(*settings.astigmatism_um),
+        "astigmatism_angle_deg": draw.uniform(0.0, 180.0),
+        "amplitude_contrast": draw.uniform(*settings.amplitude_contrast),
+        "b_factor_a2": draw.log_uniform(*settings.b_factor_a2),
+        "dose_e_per_a2": draw.uniform(*settings.dose_e_per_a2),
+        "ice_thickness_a": draw.uniform(*settings.ice_thickness_a),
+        "ice_gain": draw.uniform(*settings.ice_gain),
+        "contrast_gain": draw.log_uniform(*settings.contrast_gain),
+        "camera_pixel_size_a": draw.uniform(*settings.camera_pixel_size_a),
         "detector": settings.detectors[index],
-        "contamination": 1 + int(3 * _uniform((0.0, 1.0), generator))
+        "contamination": 1 + int(3 * draw.uniform(0.0, 1.0))
         if chance[0] < settings.contamination
         else 0,
         "carbon": bool(chance[1] < settings.carbon),
-        "texture_power": _log_uniform(settings.texture_power, generator)
+        "texture_power": draw.log_uniform(*settings.texture_power)
         if chance[2] < settings.texture
         else 0.0,
-        "texture_length_a": _log_uniform(settings.texture_length_a, generator),
-        "texture_exponent": _uniform(settings.texture_exponent, generator),
+        "texture_length_a": draw.log_uniform(*settings.texture_length_a),
+        "texture_exponent": draw.uniform(*settings.texture_exponent),
     }
 
 
@@ -92,7 +84,7 @@ def specimen_field(
     device = bank[0].projections.device
     kinds = int(torch.randint(1, settings.species_per_field + 1, (), generator=generator))
     chosen = torch.randint(len(bank), (kinds,), generator=generator).tolist()
-    coverage = _uniform(settings.coverage, generator)
+    coverage = Draw(generator).uniform(*settings.coverage)
     if torch.rand((), generator=generator) < settings.empty:
         coverage = 0.0
     who = torch.cat(

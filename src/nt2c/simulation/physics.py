@@ -6,6 +6,8 @@ Every function takes |k| of any shape and broadcasts its parameters; sources are
 import torch
 from torch import Tensor
 
+from nt2c.imaging.fourier import filtered_noise
+
 # Fractions of the camera's Nyquist frequency, with DQE and MTF there, at 300 kV: published
 # curves of the makers and of McMullan et al. 2014 and Ruskin et al. 2013, read at these points.
 _FRACTIONS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -99,6 +101,4 @@ def gaussian_field(
     generator : torch.Generator
         Stream on the device of `power`.
     """
-    # Filtered white noise: unlike random half-plane coefficients it has no mirror symmetry.
-    white = torch.randn(len(power), *shape, generator=generator, device=power.device)
-    return torch.fft.irfft2(torch.fft.rfft2(white) * (power.sqrt() / pixel_size_a), s=shape)
+    return filtered_noise(power.sqrt() / pixel_size_a, (len(power), *shape), generator)

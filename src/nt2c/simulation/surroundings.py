@@ -9,13 +9,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from nt2c.core.random import Draw
+
 
 def _grid(shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
     return torch.arange(shape[0])[:, None].float(), torch.arange(shape[1])[None].float()
-
-
-def _rand(generator: torch.Generator, low: float, high: float) -> float:
-    return low + (high - low) * float(torch.rand((), generator=generator))
 
 
 def contamination(
@@ -26,19 +24,19 @@ def contamination(
     Polygons with rounded or sharp edges, as transmission-damping extra ice.
     """
     y, x = _grid(shape)
-    thickness = torch.zeros(shape)
+    thickness, draw = torch.zeros(shape), Draw(generator)
     for _ in range(count):
-        centre_y, centre_x = _rand(generator, 0, shape[0]), _rand(generator, 0, shape[1])
-        radius = math.exp(_rand(generator, math.log(75), math.log(750))) / pixel_size_a
+        centre_y, centre_x = draw.uniform(0, shape[0]), draw.uniform(0, shape[1])
+        radius = draw.log_uniform(75, 750) / pixel_size_a
         corners = int(torch.randint(4, 9, (), generator=generator))
-        angle = torch.atan2(y - centre_y, x - centre_x) + _rand(generator, 0, 2 * math.pi)
+        angle = torch.atan2(y - centre_y, x - centre_x) + draw.uniform(0, 2 * math.pi)
         sector = torch.remainder(angle, 2 * math.pi / corners) - math.pi / corners
         outline = radius * math.cos(math.pi / corners) / torch.cos(sector)
-        roundness = _rand(generator, 0, 1)
+        roundness = draw.uniform(0, 1)
         outline = roundness * radius + (1 - roundness) * outline
         distance = torch.hypot(y - centre_y, x - centre_x) - outline
-        edge = _rand(generator, 5, 60) / pixel_size_a
-        height = _rand(generator, 100, 1500)
+        edge = draw.uniform(5, 60) / pixel_size_a
+        height = draw.uniform(100, 1500)
         thickness += height * torch.sigmoid(-distance / edge)
     return thickness
 
@@ -47,16 +45,16 @@ def carbon_edge(
     shape: tuple[int, int], pixel_size_a: float, generator: torch.Generator
 ) -> Float[Tensor, "y x"]:
     """Mask in [0, 1] of the carbon film outside a hole of about a micrometre."""
-    y, x = _grid(shape)
-    radius = _rand(generator, 5000, 15000) / pixel_size_a
-    angle = _rand(generator, 0, 2 * math.pi)
+    (y, x), draw = _grid(shape), Draw(generator)
+    radius = draw.uniform(5000, 15000) / pixel_size_a
+    angle = draw.uniform(0, 2 * math.pi)
     # The edge crosses the field at a random distance from its centre.
-    reach = radius + _rand(generator, -0.4, 0.45) * min(shape)
+    reach = radius + draw.uniform(-0.4, 0.45) * min(shape)
     centre_y = shape[0] / 2 + reach * math.sin(angle)
     centre_x = shape[1] / 2 + reach * math.cos(angle)
     distance = torch.hypot(y - centre_y, x - centre_x) - radius
-    inside_hole = bool(torch.rand((), generator=generator) < 0.5)
-    edge = _rand(generator, 5, 40) / pixel_size_a
+    inside_hole = draw.chance(0.5)
+    edge = draw.uniform(5, 40) / pixel_size_a
     return torch.sigmoid((distance if inside_hole else -distance) / edge)
 
 
