@@ -4,13 +4,15 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 DOCS_STAMP := .venv/.installed-docs
 BENCHMARKS_STAMP := .venv/.installed-benchmarks
+NAPARI_STAMP := .venv/.installed-napari
 TOPAZ := .venv-topaz/bin/topaz
 TORCH := $(shell grep '^torch==' constraints.txt)
 
-.PHONY: help install demo test lint docs wheel benchmarks benchmarks-fresh benchmarks-report clean
+.PHONY: help install napari demo test lint docs wheel benchmarks benchmarks-fresh benchmarks-report clean
 
 help:
 	@echo "make install   make .venv with nt2c and its pinned dependencies"
+	@echo "make napari    add napari to it, for the tests of the plugin"
 	@echo "make demo      simulate, denoise and score a few micrographs; writes demo/index.html"
 	@echo "make test      run the tests"
 	@echo "make lint      style, types and import directions"
@@ -33,11 +35,17 @@ $(DOCS_STAMP): $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
 	@touch $@
 
+$(NAPARI_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[napari]"
+	@touch $@
+
+napari: $(NAPARI_STAMP)
+
 demo: $(STAMP)
 	$(BIN)/nt2c demo -o demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -21,8 +21,8 @@ from statistics import fmean
 import torch
 from torch import Tensor
 
-from nt2c import __version__
 from nt2c.core.random import stream
+from nt2c.core.version import __version__
 from nt2c.imaging.scale import clip_outliers, fit_scaling
 from nt2c.io.records import append_record
 from nt2c.noise.transfer import (

@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from nt2c import __version__
 from nt2c.core.device import resident_bytes
+from nt2c.core.version import __version__
 from nt2c.inference.batch import denoise_files
 from nt2c.inference.denoiser import load_model
 from nt2c.inference.summary import FileResult

@@ -26,8 +26,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from nt2c import __version__
 from nt2c.core.random import stream
+from nt2c.core.version import __version__
 from nt2c.imaging.fourier import apply_filter, frequency_grid
 from nt2c.io.records import append_record
 from nt2c.noise.features import radial_spectra

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from nt2c import __version__
+from nt2c.core.version import __version__
 from nt2c.imaging.fourier import gaussian_lowpass
 from nt2c.inference.batch import denoise_files
 from nt2c.inference.denoiser import Denoiser, load_model

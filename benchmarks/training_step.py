@@ -19,7 +19,7 @@ from benchmarks.about import about
 from nt2c.core.device import has_fast_bf16
 from nt2c.inference.denoiser import load_model
 from nt2c.pipeline.settings import read_fit_recipe
-from nt2c.training.denoiser import DenoisingTask, training_device
+from nt2c.training.denoiser import DenoisingTask
 from nt2c.training.loop import in_precision
 from nt2c.training.pairs import PairSource
 
@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     arguments = parser.parse_args()
 
-    device, model = training_device(arguments.device), load_model()
+    device, model = choose_device(arguments.device), load_model()
     network = model.network.to(device, memory_format=torch.channels_last)
     network.train().requires_grad_(True)
     recipe = read_fit_recipe(arguments.recipe).denoiser(network.settings, model.pixel_size_a)

@@ -1,5 +1,10 @@
 """For all tests: annotations of the stages that compute are checked, examples do not vary."""
 
+import os
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is loaded: the processes share the cores
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from collections.abc import Callable
 from typing import Any, Self
 

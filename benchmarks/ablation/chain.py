@@ -14,6 +14,7 @@ from benchmarks.ablation.subjects import Subject
 from benchmarks.ablation.variants import Budget, Variant, recipe_of
 from torch import Tensor
 
+from nt2c.core.device import choose_device
 from nt2c.inference.denoiser import load_model, prepare
 from nt2c.inference.stamps import model_fingerprint
 from nt2c.io.inputs import find_inputs
@@ -35,7 +36,6 @@ from nt2c.pipeline.training import (
     prepared_micrographs,
     train_final,
 )
-from nt2c.training.denoiser import training_device
 from nt2c.training.loop import CHECKPOINT
 from nt2c.training.sampler_files import write_sampler
 from nt2c.training.transfer import measure_contrast
@@ -241,7 +241,7 @@ class Chain:
                 job.recipe.pairs,
                 job.recipe.transfer,
                 seed=job.recipe.seed,
-                device=training_device(job.device),
+                device=choose_device(job.device),
             )
             write_json(folder / CONTRAST, contrast.to_record())
             return contrast.to_record()

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+from nt2c.core.version import __version__
+
 if TYPE_CHECKING:
     from nt2c.api import denoise
     from nt2c.core.errors import InputError, Nt2cError, SettingsError
@@ -10,8 +12,6 @@ if TYPE_CHECKING:
     from nt2c.inference.settings import DenoiseSettings
     from nt2c.io.inputs import find_inputs
     from nt2c.io.micrographs import open_micrograph, write_micrograph
-
-__version__ = "0.1.0"
 
 __all__ = [
     "DenoiseSettings",

@@ -14,9 +14,9 @@ from typing import Annotated, Any
 
 import typer
 
-from nt2c import __version__
 from nt2c.cli.terminal import say, warn
 from nt2c.core.errors import Nt2cError, SettingsError
+from nt2c.core.version import __version__
 
 COMMANDS = {
     "denoise": ("nt2c.cli.denoise:denoise", "Denoise micrographs with a model."),

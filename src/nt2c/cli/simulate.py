@@ -299,7 +299,7 @@ def _write_images(
     folder: Path, name: str, batch: "SimulatedBatch", settings: SimulationSettings, seed: int
 ) -> list[str]:
     """Write the files of one micrograph; return their names relative to the folder."""
-    from nt2c import __version__
+    from nt2c.core.version import __version__
     from nt2c.io.micrographs import write_micrograph
     from nt2c.io.star import write_coordinates_star
 

@@ -7,7 +7,7 @@ the part. Tests compare results of each part with figures that belong to its rev
 
 from typing import Any, Literal
 
-from nt2c import __version__
+from nt2c.core.version import __version__
 
 Part = Literal["denoising", "windows", "contrast", "noise", "training"]
 

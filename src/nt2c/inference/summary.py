@@ -14,8 +14,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from nt2c import __version__
 from nt2c.core.errors import InputError, SettingsError
+from nt2c.core.version import __version__
 from nt2c.inference.plan import Job, Shard
 from nt2c.io.records import read_json, write_json
 

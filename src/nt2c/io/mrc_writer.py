@@ -10,8 +10,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nt2c import __version__
 from nt2c.core.errors import InputError
+from nt2c.core.version import __version__
 from nt2c.io.mrc import MrcReader
 from nt2c.io.mrc_header import HEADER_BYTES, header_dtype
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from nt2c import __version__
+from nt2c.core.version import __version__
 from nt2c.inference.denoiser import load_model
 from nt2c.inference.stamps import model_fingerprint
 from nt2c.io.files import atomic_path

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from nt2c import __version__
 from nt2c.core.advice import EXTRACT_FROM_RAW
+from nt2c.core.version import __version__
 from nt2c.io.files import atomic_path
 
 
