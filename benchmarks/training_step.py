@@ -16,7 +16,7 @@ from collections.abc import Callable
 import torch
 from benchmarks.about import about
 
-from nt2c.core.device import has_fast_bf16
+from nt2c.core.device import choose_device, has_fast_bf16
 from nt2c.inference.denoiser import load_model
 from nt2c.pipeline.settings import read_fit_recipe
 from nt2c.training.denoiser import DenoisingTask
