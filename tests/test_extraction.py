@@ -82,6 +82,19 @@ def test_evidence_is_the_local_energy_of_the_estimate():
     assert strongest / weaker.evidence.max() == pytest.approx(4, rel=1e-3)
 
 
+@pytest.mark.parametrize(("size", "margin_a"), [(24, 0.0), (32, 12.0), (8, 24.0)])
+def test_evidence_of_a_window_is_the_greatest_in_it_and_its_margin(size, margin_a):
+    settings = ExtractionSettings(per_micrograph=20)
+    seen = survey(white(), white(1), PIXEL_A, settings)
+    windows = find_windows(seen, settings, size, (1e9, margin_a), stream(0, "test windows"))
+    margin = round(margin_a / PIXEL_A)
+    assert len(windows) == 20
+    for y, x, evidence in zip(windows.y_px, windows.x_px, windows.evidence, strict=True):
+        top, left = max(0, y - margin), max(0, x - margin)
+        around = seen.energy[top : y + size + margin, left : x + size + margin]
+        assert evidence == float(around.max())
+
+
 @pytest.mark.parametrize("overlap", [0.0, 0.3])
 def test_overlap_is_limited(overlap):
     windows = extract(overlap=overlap)

@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, max_pool2d
+from torch.nn.functional import avg_pool2d
 
 from nt2c.core.settings import Settings
 from nt2c.imaging.fourier import Rings, gaussian_lowpass
@@ -278,9 +278,20 @@ def _margin_px(level: Level, pixel_size_a: float) -> int:
 
 def _pooled_max(image: Tensor, size: int, margin: int) -> Tensor:
     """Greatest value in each window and `margin` pixels around it; indexed by top left corner."""
-    padded = torch.nn.functional.pad(image[None, None], (margin,) * 4, value=0.0)
+    padded = torch.nn.functional.pad(image, (margin,) * 4, value=0.0)
     width = size + 2 * margin
-    return max_pool2d(max_pool2d(padded, (width, 1), 1), (1, width), 1)[0, 0]
+    return _running_max(_running_max(padded, width, 0), width, 1)
+
+
+def _running_max(image: Tensor, width: int, dim: int) -> Tensor:
+    """Greatest of `width` neighbours along an axis; ranges double, which pooling does not do."""
+    reach = 1
+    while reach < width:
+        step = min(reach, width - reach)
+        kept = image.shape[dim] - step
+        image = torch.maximum(image.narrow(dim, 0, kept), image.narrow(dim, step, kept))
+        reach += step
+    return image
 
 
 def _overlap(places: NDArray[np.int64], y: int, x: int, size: int) -> NDArray[np.float64]:
