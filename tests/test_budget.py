@@ -7,6 +7,7 @@ from nt2c.core.errors import SettingsError
 from nt2c.pipeline.budget import LEAST_STEPS, decided_steps, seconds_of, steps_within
 from nt2c.training.denoiser import Pace, measure_pace
 from nt2c.training.pairs import PairSource
+from nt2c.training.settings import OptimizerSettings
 
 from .training.test_training import CPU, tiny_recipe
 
@@ -25,12 +26,23 @@ def test_what_is_no_time_is_refused(text):
 
 
 def test_steps_and_what_follows_fill_the_time():
-    pace = Pace(step_s=0.5, field_s=2.0)
-    work = {"fields": 10, "judged_px": 9_000_000, "crops_px": 300_000}
-    after = 10 * 2.0 + 30 * 0.5 / 3  # fields, and a third of a step for each step's pixels
-    steps = steps_within(600, pace, **work)
-    assert steps * 0.5 + after == pytest.approx(600, abs=0.5)
-    assert steps_within(1, pace, **work) == LEAST_STEPS
+    pace = Pace(step_s=0.5, field_s=2.0, pixel_s=1e-6)
+    work = {"fields": 10, "judged_px": 9_000_000, "validated_px": 4_000_000}
+    steps = steps_within(600, pace, **work, validate_every=100)
+    validations = steps // 100 + 1  # one at the end
+    spent = steps * 0.5 + validations * 4 + 10 * 2 + 9
+    assert spent == pytest.approx(600, abs=0.5 + 4)  # a step, and a part of a validation
+    assert steps_within(1, pace, **work, validate_every=100) == LEAST_STEPS
+
+
+def test_a_shorter_schedule_has_the_same_shape():
+    usual = OptimizerSettings(steps=1000, warmup_steps=100, ema_decay=0.99)
+    short = usual.scaled_to(200)
+    assert (short.steps, short.warmup_steps) == (200, 20)
+    # The average reaches back over a tenth of the steps, as before.
+    assert 1 / (1 - short.ema_decay) == pytest.approx(20)
+    assert usual.scaled_to(5).ema_decay == 0
+    assert usual.scaled_to(1000) == usual
 
 
 def test_steps_are_decided_once(tmp_path):
@@ -48,5 +60,6 @@ def test_the_pace_leaves_no_trace():
     pace = measure_pace(recipe, device="cpu", source=timed)
     assert pace.step_s > 0
     assert pace.field_s >= 0
+    assert pace.pixel_s > 0
     for step in (0, 1):
         assert torch.equal(timed.batch(step).noisy, fresh.batch(step).noisy)

@@ -589,15 +589,19 @@ def test_a_time_decides_the_steps_once(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    def paced(step_s: float) -> None:
+        pace = Pace(step_s, 0.0, 0.0)
+        monkeypatch.setattr("nt2c.pipeline.training.measure_pace", lambda *_, **__: pace)
+
     for stage in ("windows", "noise", "contrast"):
         shutil.copytree(done[0] / stage, tmp_path / stage)
-    monkeypatch.setattr("nt2c.pipeline.training.measure_pace", lambda *_, **__: Pace(100.0, 0.0))
+    paced(100.0)
     own = job(data, tmp_path, recipe, time_s=1e4)
     with pytest.raises(KilledError):
         fit(own, Silent("training", 2))
     steps = json.loads((tmp_path / "training" / "steps.json").read_text())["steps"]
     assert 20 <= steps < 100  # less what the stages before took, and judging will
-    monkeypatch.setattr("nt2c.pipeline.training.measure_pace", lambda *_, **__: Pace(1.0, 0.0))
+    paced(1.0)
     record = fit(own, Silent()).record
     assert record["stages"]["training"]["steps"] == record["stages"]["training"]["step"] == steps
     assert record["time_s"] == 1e4

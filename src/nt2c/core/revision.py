@@ -16,7 +16,7 @@ REVISIONS: dict[Part, int] = {
     "windows": 2,
     "contrast": 2,
     "noise": 2,
-    "training": 2,
+    "training": 3,
 }
 
 

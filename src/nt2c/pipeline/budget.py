@@ -12,7 +12,6 @@ from nt2c.training.denoiser import Pace
 
 STEPS = "steps.json"
 LEAST_STEPS = 20
-_FORWARD = 1 / 3  # of a step's time: the backward pass takes twice as long
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -33,25 +32,35 @@ def seconds_of(text: str) -> float:
     return seconds
 
 
-def steps_within(seconds: float, pace: Pace, *, fields: int, judged_px: int, crops_px: int) -> int:
-    """Steps that fit into a time, with what follows the training.
+def steps_within(
+    seconds: float,
+    pace: Pace,
+    *,
+    fields: int,
+    judged_px: int,
+    validated_px: int,
+    validate_every: int,
+) -> int:
+    """Steps that fit into a time, with their validations and what follows the training.
 
     Parameters
     ----------
     seconds : float
         Left for all of it.
     pace : Pace
-        Measured times of a step and of a field.
+        Measured times.
     fields : int
-        Fields simulated to judge and to show.
+        Fields simulated to validate, to judge and to show.
     judged_px : int
-        Pixels that the network sees in judging.
-    crops_px : int
-        Pixels of the crops of a step.
+        Pixels that the network sees after the training.
+    validated_px : int
+        Pixels that it sees in each validation, of which one comes at the end.
+    validate_every : int
+        Steps from one to the next.
     """
-    per_px = _FORWARD * pace.step_s / crops_px
-    left = seconds - fields * pace.field_s - judged_px * per_px
-    return max(LEAST_STEPS, int(left / pace.step_s))
+    validation_s = validated_px * pace.pixel_s
+    left = seconds - fields * pace.field_s - judged_px * pace.pixel_s - validation_s
+    return max(LEAST_STEPS, int(left / (pace.step_s + validation_s / validate_every)))
 
 
 def decided_steps(folder: Path, decide: Callable[[], int]) -> int:

@@ -89,7 +89,7 @@ class FitRecipe(Settings):
             network=None,
             first_steps=0,
             recorrupted=RecorruptedSettings(),
-            optimizer=self.optimizer.replace(steps=self.first_steps),
+            optimizer=self.optimizer.scaled_to(self.first_steps),
         )
 
     def imaged_as(self, optics: StarOptics, star: str) -> Self:

@@ -1,6 +1,7 @@
 """The stages that use what was learned: contrast of the particles, and the final denoiser."""
 
 import json
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -57,7 +58,6 @@ CONTRAST = "contrast.json"
 MODEL = "model.safetensors"
 EXAMPLES = "examples.npy"
 _EXAMPLE_COUNT = 8
-_CANDIDATES = 4
 _WITHOUT = "trained on simulated particles alone, and not on the micrographs themselves too: {}"
 
 
@@ -119,8 +119,8 @@ def train_final(
     trained_on = job.recipe.network is None
     if seconds is not None:
         left = seconds - (time.monotonic() - started)
-        steps = _steps_within(left, job, settings, folder, source, own)
-        settings = settings.replace(optimizer=settings.optimizer.replace(steps=steps))
+        steps = _steps_within(left, job, settings, earlier, folder, source, own, split)
+        settings = settings.replace(optimizer=settings.optimizer.scaled_to(steps))
     model = train_denoiser(
         settings,
         folder,
@@ -157,31 +157,41 @@ def train_final(
 
 
 def _steps_within(
-    seconds: float, job: FitJob, settings: Recipe, folder: Path, source: TransferSource, own: "_Own"
+    seconds: float,
+    job: FitJob,
+    settings: Recipe,
+    earlier: Earlier,
+    folder: Path,
+    source: TransferSource,
+    own: "_Own",
+    split: Split,
 ) -> int:
     """Steps of the training such that it, and what follows, takes so many seconds."""
     team, started = join(job.device), time.monotonic()
     if team.lead(lambda: (folder / STEPS).exists()):
         return team.lead(lambda: decided_steps(folder, lambda: 0))
+    trained_on = job.recipe.network is None
     pace = measure_pace(
         settings,
         device=job.device,
         source=source,
-        start=job.coarse if job.recipe.network is None else None,
+        start=job.coarse if trained_on else None,
         real=own.crops,
     )
-    pairs = settings.pairs
-    height, width = settings.simulation.shape
-    micrographs = sum(one.image.numel() for one in own.micrographs)
-    crops = pairs.batch + (settings.recorrupted.batch if own.crops else 0)
+    count = settings.pairs.validation_fields
+    fields_px = count * math.prod(settings.simulation.shape)
+    noise_left_px = 2 * sum(image.numel() for image in prepared_micrographs(earlier.windows))
+    candidates = (3 if job.given is None else 4) if trained_on else 0
+    own_px = sum(one.image.numel() for one in own.micrographs)
 
     def decide() -> int:
         return steps_within(
             seconds - (time.monotonic() - started),
             pace,
-            fields=3 * pairs.validation_fields + _EXAMPLE_COUNT,
-            judged_px=_CANDIDATES * (pairs.validation_fields * height * width + micrographs),
-            crops_px=crops * pairs.crop_px**2,
+            fields=(3 if trained_on else 2) * count + _EXAMPLE_COUNT,
+            judged_px=candidates * (fields_px + own_px) + noise_left_px,
+            validated_px=2 * fields_px + split.judge.numel(),
+            validate_every=settings.optimizer.validate_every,
         )
 
     return team.lead(lambda: decided_steps(folder, decide))
@@ -201,7 +211,7 @@ def _best(
         candidates[GIVEN] = job.given
     real_noise = BootstrapNoise.fit(split.judge, split.judge_groups)
     exact = recipe.transfer.replace(spectrum_spread=0.0, simulated_share=0.0)
-    fields, _ = _source(job, earlier, real_noise, exact).held_out(
+    fields = _source(job, earlier, real_noise, exact).held_out_fields(
         recipe.pairs.validation_fields, job.coarse.network.stride
     )
     floor, device = recipe.pairs.loss_floor, job.device

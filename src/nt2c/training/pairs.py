@@ -74,7 +74,8 @@ def held_out_simulation(
     simulation: SimulationSettings, stride: int, *, particles: bool
 ) -> SimulationSettings:
     """Settings of fields that all hold particles, or that all hold nothing but ice."""
-    specimen = simulation.specimen.replace(empty=0.0 if particles else 1.0)
+    filled: dict[str, Any] = {"empty": 0.0} if particles else {"empty": 1.0, "species": 1}
+    specimen = simulation.specimen.replace(**filled)
     bare: dict[str, Any] = {"contamination": 0.0, "carbon": 0.0, "texture": 0.0, "gradient": 0.0}
     return simulation.replace(
         specimen=specimen,

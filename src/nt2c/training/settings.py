@@ -32,6 +32,18 @@ class OptimizerSettings(Settings):
     validate_every: int = Field(1000, ge=1)
     checkpoint_minutes: float = Field(3.0, gt=0)
 
+    def scaled_to(self, steps: int) -> Self:
+        """The same schedule in other steps: warm-up and averaging keep their shares of it.
+
+        An average that reaches back to the first of few steps would hardly be a trained network.
+        """
+        ratio = steps / self.steps
+        return self.replace(
+            steps=steps,
+            warmup_steps=round(ratio * self.warmup_steps),
+            ema_decay=max(0.0, 1 - (1 - self.ema_decay) / ratio),
+        )
+
 
 class PairSettings(Settings):
     """How simulated fields become batches."""

@@ -26,7 +26,6 @@ from nt2c.training.pairs import (
     PairSource,
     held_out_simulation,
     make_pairs,
-    scaled_pairs,
     scaled_truth,
 )
 from nt2c.training.processes import ALONE, Team
@@ -82,8 +81,10 @@ def measure_contrast(
     clean, noisy = [], []
     for draw in range(settings.clean_fields):
         batch = source.simulated(draw, 1)
-        clean.append(particles_and_rest(batch, matched.pixel_size_a)[0][0])
-        noisy.append(scaled_pairs(batch, matched.pixel_size_a).noisy[0, 0])
+        image = clip_outliers(batch.noisy)
+        scaling = fit_scaling(image, matched.pixel_size_a)
+        clean.append(scaled_truth(batch.clean, scaling, matched.pixel_size_a)[0])
+        noisy.append(scaling.apply(image)[0])
     return estimate_contrast(
         [image.to(device) for image in real],
         windows.to(device),
@@ -197,16 +198,19 @@ class TransferSource:
 
     def held_out(self, count: int, stride: int) -> tuple[Pairs, Pairs]:
         """Transferred fields with particles, and fields of the sampler's noise alone."""
+        return (
+            self.held_out_fields(count, stride),
+            self.held_out_fields(count, stride, particles=False),
+        )
 
-        def fields(particles: bool) -> Pairs:
-            source = TransferSource(
-                held_out_simulation(self._simulation, stride, particles=particles),
-                self._pairs, self._settings, self._contrast, self._sampler,
-                self._seed, self._device, "validation", species=self._species,
-            )  # fmt: skip
-            return source.fields(0, count)
-
-        return fields(True), fields(False)
+    def held_out_fields(self, count: int, stride: int, *, particles: bool = True) -> Pairs:
+        """One of the two of `held_out`."""
+        source = TransferSource(
+            held_out_simulation(self._simulation, stride, particles=particles),
+            self._pairs, self._settings, self._contrast, self._sampler,
+            self._seed, self._device, "validation", species=self._species,
+        )  # fmt: skip
+        return source.fields(0, count)
 
     def describe(self) -> Mapping[str, Any]:
         """Everything that the fields are made of."""
