@@ -7,22 +7,12 @@ from nt2c.evaluation.spectral import Image
 
 
 def same_shape(**images: Image) -> tuple[int, int]:
-    """Return the common shape of two-dimensional, finite images.
-
-    Parameters
-    ----------
-    **images : array, shape (y, x)
-        Images by the name to use in messages.
-
-    Returns
-    -------
-    (int, int)
-        Shape (y, x).
+    """Return the common shape (y, x) of images, given by the names to use in messages.
 
     Raises
     ------
     InputError
-        If an image is not two-dimensional, holds NaN or infinity, or differs in shape.
+        One is not two-dimensional, holds NaN or infinity, or differs in shape.
     """
     for name, image in images.items():
         if image.ndim != 2:

@@ -1,4 +1,7 @@
-"""Reference filters to compare a denoiser with: Gaussian blur and the best radial linear filter."""
+"""Reference filters to compare a denoiser with: Gaussian blur and the best radial linear filter.
+
+Images are arrays (y, x). `InputError` is raised where they differ in shape or hold NaN or infinity.
+"""
 
 from collections.abc import Sequence
 
@@ -17,25 +20,7 @@ WIENER_SHELLS = 64
 
 
 def gaussian(image: Image, sigma_px: float) -> Float64:
-    """Blur with a Gaussian, the image being mirrored at its edges.
-
-    Parameters
-    ----------
-    image : array, shape (y, x)
-        Image.
-    sigma_px : float
-        Standard deviation in pixels, >= 0; see `gaussian_lowpass`.
-
-    Returns
-    -------
-    array, shape (y, x)
-        Blurred image.
-
-    Raises
-    ------
-    InputError
-        If the image is not finite and two-dimensional.
-    """
+    """Blur with a Gaussian, the image being mirrored at its edges, as `gaussian_lowpass` does."""
     same_shape(image=image)
     blurred: Float64 = gaussian_lowpass(_tensor(image), sigma_px).numpy()
     return blurred
@@ -44,24 +29,12 @@ def gaussian(image: Image, sigma_px: float) -> Float64:
 def best_gaussian(image: Image, truth: Image, sigmas_px: Sequence[float]) -> tuple[float, Float64]:
     """Choose the blur that correlates best with the truth: a bar set with the truth in hand.
 
-    Parameters
-    ----------
-    image, truth : array, shape (y, x)
-        Noisy micrograph and its truth.
-    sigmas_px : sequence of float
-        Standard deviations to try, in pixels.
-
-    Returns
-    -------
-    sigma_px : float
-        Best standard deviation.
-    blurred : array, shape (y, x)
-        The image blurred with it.
+    Return the standard deviation, of those to try, and the blurred image.
 
     Raises
     ------
     InputError
-        If shapes differ, values are not finite or there is no sigma.
+        There is no sigma.
     """
     if not sigmas_px:
         raise InputError("best_gaussian needs at least one sigma to try")
@@ -82,15 +55,10 @@ def wiener_gain(images: Sequence[Image], references: Sequence[Image]) -> Float64
         Micrographs Y and references R, pair by pair of one shape, on the same grey scale of the
         signal and of one pixel size. Sums run over all pairs.
 
-    Returns
-    -------
-    array, shape (WIENER_SHELLS,)
-        Gain by shell from zero to the Nyquist frequency.
-
     Raises
     ------
     InputError
-        If there are no pairs, shapes differ, values are not finite or all images are constant.
+        There are no pairs, or all images are constant.
     """
     if not images or len(images) != len(references):
         raise InputError(f"expected pairs, got {len(images)} images, {len(references)} references")
@@ -109,24 +77,9 @@ def wiener_gain(images: Sequence[Image], references: Sequence[Image]) -> Float64
 
 
 def radial_wiener(image: Image, gain: Float64) -> Float64:
-    """Apply a radial gain.
+    """Apply the gain of `wiener_gain`, interpolated between the centres of its shells.
 
-    Parameters
-    ----------
-    image : array, shape (y, x)
-        Micrograph.
-    gain : array, shape (WIENER_SHELLS,)
-        Result of `wiener_gain`; between shell centres it is interpolated.
-
-    Returns
-    -------
-    array, shape (y, x)
-        Filtered micrograph with the mean of the input; the filter wraps around the edges.
-
-    Raises
-    ------
-    InputError
-        If the image is not finite and two-dimensional.
+    The mean stays; the filter wraps around the edges.
     """
     same_shape(image=image)
     centres = (np.arange(WIENER_SHELLS) + 0.5) / WIENER_SHELLS / 2

@@ -66,17 +66,12 @@ def crossed_score(
 ) -> CrossedScore:
     """Judge each denoised half by the raw half that it was not made from; both orders count.
 
-    Parameters
-    ----------
-    raw_even, raw_odd, denoised_even, denoised_odd : array, shape (y, x)
-        As in `halves_score`.
-    pixel_size_a : float
-        Pixel size in angstrom.
+    The halves are those of `halves_score`.
 
     Raises
     ------
     InputError
-        If shapes differ or are too small, values are not finite, or no noise can be estimated.
+        Shapes differ or are too small, values are not finite, or no noise can be estimated.
     """
     orders = ((denoised_even, raw_odd, raw_even), (denoised_odd, raw_even, raw_odd))
     scores = [pair_score(*images, pixel_size_a=pixel_size_a) for images in orders]

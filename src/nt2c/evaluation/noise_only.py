@@ -40,17 +40,12 @@ class Blobs:
 
 
 def variance_ratio(noise: Image, particles: Image) -> float:
-    """Return var(denoised noise) / var(denoised micrograph with particles).
-
-    Parameters
-    ----------
-    noise, particles : array, shape (y, x), shapes may differ
-        Denoised particle-free field, and the matching denoised field with particles.
+    """Return var(denoised noise) / var(denoised micrograph with particles); shapes may differ.
 
     Raises
     ------
     InputError
-        If values are not finite or the micrograph with particles is constant.
+        Values are not finite, or the micrograph with particles is constant.
     """
     same_shape(noise=noise)
     same_shape(particles=particles)
@@ -103,15 +98,7 @@ def pick_threshold(micrographs: Sequence[Blobs]) -> float:
     The threshold splits the heights of all blobs into two classes with the largest variance
     between them: particles, and everything else.
 
-    Parameters
-    ----------
-    micrographs : sequence of Blobs
-        Blobs of denoised micrographs with particles.
-
-    Returns
-    -------
-    float
-        Height in grey levels, midway between the lowest particle and the highest of the rest.
+    It is returned in grey levels, midway between the lowest particle and the highest of the rest.
 
     Raises
     ------

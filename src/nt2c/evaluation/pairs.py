@@ -2,6 +2,8 @@
 
 The independent copy holds the same signal and other noise, so the covariance of any image made
 from the micrograph with that copy is, in expectation, its covariance with the unknown signal.
+Images are arrays (y, x). `InputError` is raised where they differ in shape or are too small, values
+are not finite, or no noise can be estimated.
 """
 
 from collections.abc import Sequence
@@ -95,15 +97,8 @@ def pair_score(
         Standard deviation of the micrograph's noise in grey levels; if absent, estimated as
         sqrt(var(micrograph) - cov(micrograph, independent)) beyond the high-pass.
         It is only the unit of `recovered` and `signal`; their ratio does not depend on it.
-
-    Raises
-    ------
-    InputError
-        If shapes differ or are too small, values are not finite, or no noise can be estimated.
     """
-    same_shape(denoised=denoised, independent=independent, micrograph=micrograph)
-    d, f, raw = (_inner(x, pixel_size_a) for x in (denoised, independent, micrograph))
-    noise_variance = _noise_variance(raw, f) if noise_sd is None else noise_sd**2
+    d, f, raw, noise_variance = _compared(denoised, independent, micrograph, pixel_size_a, noise_sd)
     cov, var = float(np.mean(d * f)), float(np.mean(d * d))
     cov_sd = (var * float(np.mean(f * f)) / d.size) ** 0.5
     return PairScore(
@@ -135,15 +130,8 @@ def band_scores(
     -------
     tuple of BandScore
         Covariances are sums over the band of the Fourier plane of the tapered, high-passed images.
-
-    Raises
-    ------
-    InputError
-        As in `pair_score`.
     """
-    same_shape(denoised=denoised, independent=independent, micrograph=micrograph)
-    d, f, raw = (_inner(x, pixel_size_a) for x in (denoised, independent, micrograph))
-    noise_variance = _noise_variance(raw, f) if noise_sd is None else noise_sd**2
+    d, f, raw, noise_variance = _compared(denoised, independent, micrograph, pixel_size_a, noise_sd)
     shape = (f.shape[0], f.shape[1])
     k = frequencies(f, pixel_size_a)
     weights = half_plane_weights(shape[1]).numpy() / float(np.sum(edge_window(shape) ** 2)) / f.size
@@ -162,21 +150,25 @@ def band_scores(
 
 
 def pooled_fraction(scores: Sequence[PairScore | BandScore]) -> float:
-    """Return the recovered part of the signal of many fields: sum over sum.
-
-    Parameters
-    ----------
-    scores : sequence of PairScore or BandScore
-        Scores of the fields (of the same band).
+    """Return the recovered part of the signal of many fields (of one band): sum over sum.
 
     Raises
     ------
     InputError
-        If there are no scores.
+        There are no scores.
     """
     if not scores:
         raise InputError("no field to pool: give at least one")
     return sum(s.recovered for s in scores) / sum(s.signal for s in scores)
+
+
+def _compared(
+    denoised: Image, independent: Image, micrograph: Image, pixel_size_a: float, sd: float | None
+) -> tuple[Float64, Float64, Float64, float]:
+    """The three images without background and borders, and the variance of the noise."""
+    same_shape(denoised=denoised, independent=independent, micrograph=micrograph)
+    d, f, raw = (_inner(x, pixel_size_a) for x in (denoised, independent, micrograph))
+    return d, f, raw, _noise_variance(raw, f) if sd is None else sd**2
 
 
 def _noise_variance(raw: Float64, f: Float64) -> float:

@@ -1,4 +1,8 @@
-"""Metrics of a denoised micrograph against its noiseless truth."""
+"""Metrics of a denoised micrograph against its noiseless truth.
+
+Images are arrays (y, x) on one grid, of any real type. `InputError` is raised where they differ in
+shape, hold NaN or infinity, or the truth is constant.
+"""
 
 from dataclasses import dataclass
 
@@ -49,19 +53,9 @@ class FrcCurve:
     def resolution_a(self, level: float) -> float | None:
         """Return the finest resolution down to which the curve exceeds a level.
 
-        The curve is first averaged over 5 rings. Its coarse end may lie below the level: background
-        hides the signal there.
-
-        Parameters
-        ----------
-        level : float
-            Correlation, for example 0.5 or 0.143.
-
-        Returns
-        -------
-        float or None
-            Where the curve last falls below the level, in angstrom, interpolated between rings;
-            that of Nyquist (2 pixels) if it does not fall below. None if it is above nowhere.
+        The curve is first averaged over 5 rings. It is where it last falls below the level, in
+        angstrom, interpolated between rings; 2 pixels (Nyquist) if it does not fall below, None if
+        it is above nowhere. The coarse end may lie below: background hides the signal there.
         """
         ones = np.ones(SMOOTHED_RINGS)
         rings_used = np.convolve(np.ones(self.correlation.size), ones, "same")
@@ -99,20 +93,7 @@ class TruthScore:
 
 
 def truth_score(image: Image, truth: Image, pixel_size_a: float) -> TruthScore:
-    """Judge an image by its noiseless truth with every metric of this module.
-
-    Parameters
-    ----------
-    image, truth : array, shape (y, x)
-        Denoised micrograph and truth on the same grid, any grey scales.
-    pixel_size_a : float
-        Pixel size in angstrom.
-
-    Raises
-    ------
-    InputError
-        If shapes differ, values are not finite or the truth is constant.
-    """
+    """Judge an image of any grey scale by its truth with every metric of this module."""
     matched = affine_match(image, truth).apply(image)
     curve = frc(image, truth, pixel_size_a)
     return TruthScore(
@@ -125,18 +106,7 @@ def truth_score(image: Image, truth: Image, pixel_size_a: float) -> TruthScore:
 
 
 def correlation(image: Image, truth: Image) -> float:
-    """Return the Pearson correlation of two images; 0 if one of them is constant.
-
-    Parameters
-    ----------
-    image, truth : array, shape (y, x)
-        Images on the same grid.
-
-    Raises
-    ------
-    InputError
-        If shapes differ or values are not finite.
-    """
+    """Return the Pearson correlation of two images; 0 if one of them is constant."""
     same_shape(image=image, truth=truth)
     a, b = centred(image), centred(truth)
     power = float((a * a).sum() * (b * b).sum())
@@ -146,20 +116,7 @@ def correlation(image: Image, truth: Image) -> float:
 def affine_match(image: Image, truth: Image) -> Match:
     """Find the gain and offset that bring an image closest to the truth in least squares.
 
-    Parameters
-    ----------
-    image, truth : array, shape (y, x)
-        Images on the same grid.
-
-    Returns
-    -------
-    Match
-        A constant image gets gain 0 and the truth's mean as offset.
-
-    Raises
-    ------
-    InputError
-        If shapes differ or values are not finite.
+    A constant image gets gain 0 and the truth's mean as offset.
     """
     same_shape(image=image, truth=truth)
     a, b = centred(image), centred(truth)
@@ -171,20 +128,8 @@ def affine_match(image: Image, truth: Image) -> Match:
 def psnr_db(image: Image, truth: Image) -> float:
     """Return the peak signal-to-noise ratio, the peak being the truth's range, in decibels.
 
-    Parameters
-    ----------
-    image, truth : array, shape (y, x)
-        Images on the same grid and grey scale (match them first).
-
-    Returns
-    -------
-    float
-        10 log10((max - min)^2 / mean squared error); infinity for equal images.
-
-    Raises
-    ------
-    InputError
-        If shapes differ, values are not finite or the truth is constant.
+    10 log10((max - min)^2 / mean squared error) of images of one grey scale (match them first);
+    infinity for equal ones.
     """
     same_shape(image=image, truth=truth)
     difference = np.asarray(image, np.float64) - np.asarray(truth, np.float64)
@@ -195,20 +140,8 @@ def psnr_db(image: Image, truth: Image) -> float:
 def ssim(image: Image, truth: Image) -> float:
     """Return the mean structural similarity with a Gaussian window (sigma 1.5 px, 11 x 11).
 
-    Parameters
-    ----------
-    image, truth : array, shape (y, x)
-        Images on the same grid and grey scale (match them first), at least 11 x 11.
-
-    Returns
-    -------
-    float
-        Mean over the pixels whose window lies inside the image.
-
-    Raises
-    ------
-    InputError
-        If shapes differ or are too small, values are not finite or the truth is constant.
+    Mean over the pixels whose window lies inside images of one grey scale (match them first), at
+    least 11 x 11.
 
     References
     ----------
@@ -231,25 +164,10 @@ def ssim(image: Image, truth: Image) -> float:
 def frc(image: Image, truth: Image, pixel_size_a: float) -> FrcCurve:
     """Return the Fourier ring correlation of two images with tapered edges.
 
-    Parameters
-    ----------
-    image, truth : array, shape (y, x)
-        Images on the same grid.
-    pixel_size_a : float
-        Pixel size in angstrom.
-
-    Returns
-    -------
-    FrcCurve
-        Rings are one Fourier pixel of the longer side wide. The correlation counts as 0 beyond the
-        band of either image. The band ends where finer rings hold less than 1e-5 of the power, that
-        of periods over 300 A aside: what is left there is rounding, and leakage of the coarse rings
-        through the taper, which correlates.
-
-    Raises
-    ------
-    InputError
-        If shapes differ or values are not finite.
+    Rings are one Fourier pixel of the longer side wide. The correlation counts as 0 beyond the band
+    of either image. The band ends where finer rings hold less than 1e-5 of the power, that of
+    periods over 300 A aside: what is left there is rounding, and leakage of the coarse rings
+    through the taper, which correlates.
 
     References
     ----------
