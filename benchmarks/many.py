@@ -21,6 +21,7 @@ from nt2c.core.device import resident_bytes
 from nt2c.core.version import __version__
 from nt2c.inference.batch import denoise_files
 from nt2c.inference.denoiser import load_model
+from nt2c.inference.settings import BatchOptions
 from nt2c.inference.summary import FileResult
 from nt2c.io.inputs import find_inputs
 from nt2c.io.records import append_record
@@ -74,7 +75,8 @@ def main() -> None:
             ends.clear()
             memory.clear()
             started = time.perf_counter(), time.process_time()
-            summary = denoise_files(inputs, folder / "out", model, device="cpu", on_result=measure)
+            batch = BatchOptions(device="cpu")
+            summary = denoise_files(inputs, folder / "out", model, options=batch, on_result=measure)
             assert summary.counts == {run: options.count}
             taken = np.diff([started, *ends], axis=0)
             record[run] = {

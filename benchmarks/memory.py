@@ -22,6 +22,7 @@ from nt2c.core.device import resident_bytes
 from nt2c.core.version import __version__
 from nt2c.inference.batch import denoise_files
 from nt2c.inference.denoiser import load_model
+from nt2c.inference.settings import BatchOptions
 from nt2c.inference.summary import FileResult
 from nt2c.io.inputs import find_inputs
 from nt2c.io.micrographs import write_micrograph
@@ -59,7 +60,11 @@ def many(folder: Path, count: int) -> list[int]:
         result.output.unlink()
 
     denoise_files(
-        find_inputs([inputs]), folder / "out", load_model(), device="cpu", on_result=measure
+        find_inputs([inputs]),
+        folder / "out",
+        load_model(),
+        options=BatchOptions(device="cpu"),
+        on_result=measure,
     )
     return memory
 

@@ -28,7 +28,7 @@ from benchmarks.about import RESULTS, about
 
 from nt2c.inference.batch import denoise_files
 from nt2c.inference.denoiser import Denoiser, load_model
-from nt2c.inference.settings import DenoiseSettings
+from nt2c.inference.settings import BatchOptions, DenoiseSettings
 from nt2c.io.inputs import find_inputs
 from nt2c.io.micrographs import open_micrograph, write_micrograph
 from nt2c.io.records import append_record
@@ -92,7 +92,7 @@ def measure(kind: str, files: int, side: int) -> dict[str, float]:
 
         def batch() -> None:
             denoise_files(
-                inputs, out, load_model(), settings, device="cpu",
+                inputs, out, load_model(), settings, BatchOptions(device="cpu"),
                 on_result=lambda done: done.output.unlink(),
             )  # fmt: skip
 

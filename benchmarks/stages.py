@@ -32,7 +32,7 @@ from nt2c.core.version import __version__
 from nt2c.imaging.fourier import gaussian_lowpass
 from nt2c.inference.batch import denoise_files
 from nt2c.inference.denoiser import Denoiser, load_model
-from nt2c.inference.settings import DenoiseSettings
+from nt2c.inference.settings import BatchOptions, DenoiseSettings
 from nt2c.io.inputs import find_inputs
 from nt2c.io.micrographs import open_micrograph, write_micrograph
 from nt2c.io.records import append_record
@@ -152,7 +152,7 @@ def per_file(path: Path, files: int, precision: str) -> float:
     settings = DenoiseSettings(precision=precision)
     denoise_files(
         find_inputs([inputs]), outputs, load_model(), settings,
-        device="cpu", on_result=lambda result: ends.append(time.perf_counter()),
+        BatchOptions(device="cpu"), on_result=lambda result: ends.append(time.perf_counter()),
     )  # fmt: skip
     return (ends[-1] - ends[0]) / files
 

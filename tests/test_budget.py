@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from pydantic import TypeAdapter, ValidationError
 
-from nt2c.core.errors import SettingsError
-from nt2c.pipeline.budget import LEAST_STEPS, decided_steps, seconds_of, steps_within
+from nt2c.core.options import Seconds
+from nt2c.pipeline.budget import LEAST_STEPS, decided_steps, steps_within
 from nt2c.training.denoiser import Pace, measure_pace
 from nt2c.training.pairs import PairSource
 from nt2c.training.settings import OptimizerSettings
@@ -16,13 +17,13 @@ from .training.test_training import CPU, tiny_recipe
     ("text", "seconds"), [("90s", 90), ("10m", 600), ("1.5h", 5400), ("0.5m", 30)]
 )
 def test_times_are_read(text, seconds):
-    assert seconds_of(text) == seconds
+    assert TypeAdapter(Seconds).validate_python(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["10", "m", "", "-1m", "0s", "nanm", "infh", "10 min"])
 def test_what_is_no_time_is_refused(text):
-    with pytest.raises(SettingsError, match=r"--time .*give a time such as"):
-        seconds_of(text)
+    with pytest.raises(ValidationError, match="give a time such as"):
+        TypeAdapter(Seconds).validate_python(text)
 
 
 def test_steps_and_what_follows_fill_the_time():

@@ -14,10 +14,10 @@ HEAVY = ("torch", "numpy", "matplotlib", "mrcfile", "gemmi", "tifffile", "accele
 
 @pytest.fixture
 def command(monkeypatch):
-    """Return a function that installs a body as the command `denoise`."""
+    """Return a function that installs a body as the work of every command."""
 
     def install(body):
-        monkeypatch.setattr(app, "_load", lambda place: body)
+        monkeypatch.setattr("nt2c.cli.options.load", lambda place: body)
 
     return install
 
@@ -76,11 +76,11 @@ def test_unknown_option_is_usage_error():
     ],
 )
 def test_an_error_is_one_message_without_traceback(command, capsys, error, code):
-    def body() -> None:
+    def body(given) -> None:
         raise error
 
     command(body)
-    assert app.main(["denoise"]) == code
+    assert app.main(["denoise", "a.mrc", "-o", "out"]) == code
     shown = capsys.readouterr()
     assert "Traceback" not in shown.err
     assert len(shown.err.splitlines()) == 1
@@ -90,21 +90,21 @@ def test_an_error_is_one_message_without_traceback(command, capsys, error, code)
 
 
 def test_a_command_that_goes_on_says_so_when_interrupted(command, capsys):
-    def fit() -> None:
+    def body(given) -> None:
         raise KeyboardInterrupt
 
-    command(fit)
-    assert app.main(["fit"]) == 130
+    command(body)
+    assert app.main(["fit", "a.mrc", "-o", "out"]) == 130
     assert "interrupted; the same command goes on from there" in capsys.readouterr().err
 
 
 def test_a_bug_keeps_its_traceback(command):
-    def body() -> None:
+    def body(given) -> None:
         raise ZeroDivisionError
 
     command(body)
     with pytest.raises(ZeroDivisionError):
-        app.main(["denoise"])
+        app.main(["denoise", "a.mrc", "-o", "out"])
 
 
 @pytest.mark.parametrize(
@@ -120,5 +120,5 @@ def test_training_refuses_wrong_usage_before_it_starts(tmp_path, capsys, argumen
 
 @pytest.mark.parametrize(("returned", "code"), [(None, 0), (0, 0), (1, 1)])
 def test_what_a_command_returns_is_the_exit_code(command, returned, code):
-    command(lambda: returned)
-    assert app.main(["denoise"]) == code
+    command(lambda given: returned)
+    assert app.main(["denoise", "a.mrc", "-o", "out"]) == code

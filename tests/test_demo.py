@@ -1,5 +1,6 @@
 """`nt2c demo`: runs through, and says what the figures say."""
 
+import functools
 import re
 
 import mrcfile
@@ -8,13 +9,13 @@ import pytest
 import torch
 
 import nt2c
-from nt2c.cli import demo
 from nt2c.cli.app import main
 from nt2c.core.random import stream
 from nt2c.evaluation.truth import correlation
 from nt2c.io.records import read_records
 from nt2c.models.denoiser import DenoiserModel
 from nt2c.models.unet import UNet, UNetSettings
+from nt2c.workflows import demo
 
 
 def table(mine, theirs, left=0.02):
@@ -73,9 +74,9 @@ def test_runs_and_writes_page_and_pictures(tmp_path, monkeypatch, capsys):
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.02, generator=stream(0, "test"))
     model = DenoiserModel(network.eval(), 4.0, {"name": "untrained"})
-    monkeypatch.setattr(demo, "load_model", lambda name: model)
-    monkeypatch.setattr(demo, "SIDE_PX", 160)
-    monkeypatch.setattr(demo, "DIAMETERS_A", {"large": 90.0})
+    monkeypatch.setattr("nt2c.cli.demo.load_model", lambda name: model)
+    small = functools.partial(demo.demonstrate, diameters_a={"large": 90.0}, side_px=160)
+    monkeypatch.setattr("nt2c.cli.demo.demonstrate", small)
     assert main(["demo", "-o", str(tmp_path / "out"), "--seed", "3"]) == 0
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {"index.html", "large.png", "empty_ice.png"}
@@ -97,9 +98,8 @@ def test_a_file_in_place_of_the_folder_is_refused_at_once(tmp_path, capsys):
     assert "file: a file; give a folder" in capsys.readouterr().err
 
 
-def test_seed_changes_the_micrographs(monkeypatch):
-    monkeypatch.setattr(demo, "SIDE_PX", 96)
-    first, again, other = (demo.simulated(90.0, seed, 0)[0] for seed in (0, 0, 1))
+def test_seed_changes_the_micrographs():
+    first, again, other = (demo.simulated(90.0, seed, 0, 96)[0] for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert np.abs(first - other).mean() > 1
 

@@ -19,7 +19,6 @@ import pytest
 import torch
 
 from nt2c.cli.app import main
-from nt2c.cli.fit import plan
 from nt2c.cli.watch import ConsoleWatch
 from nt2c.core.errors import InputError, SettingsError
 from nt2c.core.random import stream
@@ -44,6 +43,8 @@ from nt2c.training.denoiser import Pace
 from nt2c.training.digest import digest
 from nt2c.training.processes import Team
 from nt2c.training.settings import RecorruptedSettings
+from nt2c.workflows.fit import plan
+from nt2c.workflows.options import FitOptions
 
 PIXEL_A = 4.0
 OPTICS = Optics(PIXEL_A, 300.0, 2.7, 0.1)
@@ -649,8 +650,8 @@ def test_failed_fits_of_the_ctf_are_left_out_and_told(
     star = data.parent / f"{tmp_path.name}.star"
     write_micrographs_star(star, {f"{data.name}/{n}": d for n, d in listed.items()}, OPTICS)
     star.write_text(star.read_text().replace("10000.000000", "nan"))
-    given = plan([str(star)], tmp_path / "out", str(recipe), None, None, "general", None, None,
-                 "cpu", None)  # fmt: skip
+    options = FitOptions(recipe=str(recipe), device="cpu")
+    given = plan([str(star)], tmp_path / "out", options)
     assert given.recipe.transfer.defocus_um == (2.0, 2.0)
     assert given.notes == (f"{star}: defocus from 2.00 to 2.00 um, without 1 of 2 CTF fits "
                            "(1 no number)",)  # fmt: skip
@@ -679,9 +680,8 @@ def test_one_seed_decides_all(tmp_path: Path) -> None:
 
 
 def test_options_count_before_the_recipe(data: Path, recipe: Path, tmp_path: Path) -> None:
-    given = plan(
-        [str(data)], tmp_path, str(recipe), 3.0, None, "general", "white", None, "cpu", seed=7
-    )
+    options = FitOptions(recipe=str(recipe), pixel_size_a=3.0, noise="white", device="cpu", seed=7)
+    given = plan([str(data)], tmp_path, options)
     assert (given.recipe.noise, given.recipe.seed) == ("white", 7)
     assert given.pixel_size_a == 3.0
     assert given.recipe.optimizer == read_settings(recipe, FitRecipe).optimizer

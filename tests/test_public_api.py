@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,8 +18,15 @@ from tests.inference.make import micrograph, noise, random_model
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "python.md"
 PUBLIC = {
+    "BatchOptions",
     "DenoiseSettings",
     "Denoiser",
+    "EvaluateOptions",
+    "FitOptions",
+    "SimulateOptions",
+    "evaluate",
+    "fit",
+    "simulate",
     "InputError",
     "Nt2cError",
     "SettingsError",
@@ -196,10 +204,20 @@ def test_the_document_runs(tmp_path, monkeypatch):
     (tmp_path / "micrographs").mkdir()
     micrograph(tmp_path / "micrographs" / "a.mrc")
     blocks = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 6
+    text = "\n".join(blocks).replace("count=2", "count=1, shape=(128, 160), pixel_size_a=4.0")
+    asked = []
+
+    def fit(*given):  # has tests of its own
+        asked.append(given)
+        return SimpleNamespace(model="general")
+
+    monkeypatch.setitem(vars(nt2c), "fit", fit)
     names = {"array": noise(), "images": [noise(seed=1)]}
-    exec("\n".join(blocks), names)
+    exec(text, names)
     assert names["denoised"].shape == names["array"].shape
     assert names["failed"] == []
     assert (tmp_path / "denoised" / "a.mrc").exists()
     assert (tmp_path / "a_denoised.mrc").exists()
+    assert 0 < names["correlation"] < 1
+    assert asked == [("micrographs", "fitted", nt2c.FitOptions(recipe="quick"))]

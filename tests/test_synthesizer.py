@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 from nt2c.cli.app import main
-from nt2c.cli.train_noise import verdict
 from nt2c.core.errors import InputError
 from nt2c.core.random import stream
 from nt2c.imaging.convolution import convolve, transfer_kernel
@@ -32,6 +31,7 @@ from nt2c.training.synthesizer_fidelity import (
     make_fields,
 )
 from nt2c.training.synthesizer_task import SynthesisTask, gradient_penalty
+from nt2c.workflows.train_noise import verdict
 
 SIDE = 16
 

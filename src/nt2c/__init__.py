@@ -9,23 +9,34 @@ if TYPE_CHECKING:
     from nt2c.core.errors import InputError, Nt2cError, SettingsError
     from nt2c.inference.batch import denoise_files
     from nt2c.inference.denoiser import Denoiser, bundled_models, load_model
-    from nt2c.inference.settings import DenoiseSettings
+    from nt2c.inference.settings import BatchOptions, DenoiseSettings
     from nt2c.io.inputs import find_inputs
     from nt2c.io.micrographs import open_micrograph, write_micrograph
+    from nt2c.workflows.evaluate import evaluate
+    from nt2c.workflows.fit import fit
+    from nt2c.workflows.options import EvaluateOptions, FitOptions, SimulateOptions
+    from nt2c.workflows.simulate import simulate
 
 __all__ = [
+    "BatchOptions",
     "DenoiseSettings",
     "Denoiser",
+    "EvaluateOptions",
+    "FitOptions",
     "InputError",
     "Nt2cError",
     "SettingsError",
+    "SimulateOptions",
     "__version__",
     "bundled_models",
     "denoise",
     "denoise_files",
+    "evaluate",
     "find_inputs",
+    "fit",
     "load_model",
     "open_micrograph",
+    "simulate",
     "write_micrograph",
 ]
 
@@ -34,9 +45,13 @@ _PLACES = {
     "nt2c.core.errors": ("InputError", "Nt2cError", "SettingsError"),
     "nt2c.inference.denoiser": ("Denoiser", "bundled_models", "load_model"),
     "nt2c.inference.batch": ("denoise_files",),
-    "nt2c.inference.settings": ("DenoiseSettings",),
+    "nt2c.inference.settings": ("BatchOptions", "DenoiseSettings"),
     "nt2c.io.inputs": ("find_inputs",),
     "nt2c.io.micrographs": ("open_micrograph", "write_micrograph"),
+    "nt2c.workflows.evaluate": ("evaluate",),
+    "nt2c.workflows.fit": ("fit",),
+    "nt2c.workflows.options": ("EvaluateOptions", "FitOptions", "SimulateOptions"),
+    "nt2c.workflows.simulate": ("simulate",),
 }
 
 

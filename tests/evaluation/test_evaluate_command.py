@@ -147,7 +147,7 @@ def test_a_scale_file_sets_the_unit_and_pixel_size_the_bands(write, tmp_path, ca
     assert len(coarse["bands"]) == 7
     scale.write_text("name,noise_sd_micrograph\nfield.01,2\n")
     assert main([*arguments, "--scale", str(scale)]) == 1
-    assert "--scale has no row named field.02" in capsys.readouterr().err
+    assert "scale.csv has no row named field.02" in capsys.readouterr().err
     scale.write_text("name,noise\nfield.01,2\n")
     assert main([*arguments, "--scale", str(scale)]) == 2
 

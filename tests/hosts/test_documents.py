@@ -41,7 +41,7 @@ def test_relion(tmp_path, monkeypatch, model_file):
     def fit(job, _):
         return FitResult(job.folder / "model.safetensors", {"stages": {}}, ())
 
-    monkeypatch.setattr("nt2c.pipeline.fit.fit", fit)
+    monkeypatch.setattr("nt2c.workflows.fit.do_stages", fit)
     monkeypatch.chdir(tmp_path)
     _picks(make_project(tmp_path, COUNT))
     commands = _commands("relion.md")

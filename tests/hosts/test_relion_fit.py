@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from nt2c.cli.app import main
-from nt2c.hosts.relion import ABORT_NOW
+from nt2c.hosts.relion_end import ABORT_NOW
 from nt2c.io.inputs import find_inputs
 from nt2c.pipeline.fit import FitResult
 from tests.hosts.project import STAR, make_project
@@ -30,7 +30,7 @@ def jobs(tmp_path, monkeypatch):
         stages = {"windows": {"verdict": "7 windows"}}
         return FitResult(model, {"stages": stages}, ("a.mrc: damaged",))
 
-    monkeypatch.setattr("nt2c.pipeline.fit.fit", fit)
+    monkeypatch.setattr("nt2c.workflows.fit.do_stages", fit)
     return asked
 
 

@@ -252,7 +252,7 @@ def test_a_misspelt_label_fails(project, model_file, typed, meant, capsys):
         ("", 2, "--in_mics"),
         (f"--in_mics {STAR} --model nothing", 2, "nothing"),
         (f"--in_mics {STAR} --j two", 2, "--j"),
-        (f"--in_mics {STAR} --pixel_size -1", 2, "pixel_size"),
+        (f"--in_mics {STAR} --pixel_size -1", 2, "--pixel-size -1: must be"),
         (f"--in_mics {STAR} --device cuda:77", 2, "cuda:77"),
     ],
 )

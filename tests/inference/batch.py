@@ -7,8 +7,7 @@ import sys
 
 from nt2c.inference.batch import denoise_files
 from nt2c.inference.denoiser import load_model
-from nt2c.inference.plan import Shard
-from nt2c.inference.settings import DenoiseSettings
+from nt2c.inference.settings import BatchOptions, DenoiseSettings, Shard
 from nt2c.io.inputs import find_inputs
 
 if __name__ == "__main__":
@@ -18,6 +17,5 @@ if __name__ == "__main__":
         output,
         load_model(model),
         DenoiseSettings(precision="fp32"),
-        device="cpu",
-        shard=Shard.parse(shard[0]) if shard else None,
+        BatchOptions(device="cpu", shard=Shard.parse(shard[0]) if shard else None),
     )

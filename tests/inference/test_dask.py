@@ -12,7 +12,7 @@ import pytest
 
 from nt2c.inference.batch import denoise_files
 from nt2c.inference.dask import denoise_on_dask
-from nt2c.inference.settings import DenoiseSettings
+from nt2c.inference.settings import BatchOptions, DenoiseSettings
 from nt2c.io.inputs import find_inputs
 from tests.inference.make import micrograph, pixels, random_model
 
@@ -44,14 +44,14 @@ def client() -> Iterator[Any]:
 def test_equals_a_run_without_dask(raw: list[Any], client: Any) -> None:
     told: Counter[str] = Counter()
     merged = denoise_on_dask(
-        client, raw, "out", random_model(), FP32, parts=3, device="cpu",
+        client, raw, "out", random_model(), FP32, BatchOptions(device="cpu"), parts=3,
         on_result=lambda result: told.update([result.status]),
     )  # fmt: skip
     assert told == {"done": 6, "failed": 1}
     assert not merged.problems
     (failed,) = merged.with_status("failed")
     assert failed.input.name == "bad.mrc"
-    denoise_files(raw, "alone", random_model(), FP32, device="cpu")
+    denoise_files(raw, "alone", random_model(), FP32, BatchOptions(device="cpu"))
     for number in range(6):
         name = f"{number}.mrc"
         assert np.array_equal(pixels(f"out/{name}"), pixels(f"alone/{name}"))
@@ -60,7 +60,7 @@ def test_equals_a_run_without_dask(raw: list[Any], client: Any) -> None:
 def test_a_second_run_skips_what_is_done(raw: list[Any], client: Any) -> None:
     for expected in ("done", "skipped"):
         merged = denoise_on_dask(
-            client, raw, "out", random_model(), FP32, parts=2, device="cpu"
+            client, raw, "out", random_model(), FP32, BatchOptions(device="cpu"), parts=2
         )  # fmt: skip
         assert len(merged.with_status(expected)) == 6
 
@@ -82,7 +82,14 @@ def test_a_worker_that_dies_is_replaced(raw: list[Any]) -> None:
                 os.kill(killed[0], signal.SIGKILL)
 
         merged = denoise_on_dask(
-            client, raw, "out", random_model(), FP32, parts=7, device="cpu", on_result=kill_one
+            client,
+            raw,
+            "out",
+            random_model(),
+            FP32,
+            BatchOptions(device="cpu"),
+            parts=7,
+            on_result=kill_one,
         )
     assert killed
     assert not merged.problems

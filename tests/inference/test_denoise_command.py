@@ -90,7 +90,7 @@ def test_nothing_done_is_not_called_a_result(raw, nt2c):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--precision", "fp8"], "'precision' = 'fp8'"),
+        (["--precision", "fp8"], "--precision fp8: use auto, fp32 or bf16"),
         (["--pixel-size", "0"], "--pixel-size 0: must be between 0.1 and 15 angstrom per pixel"),
         (["--output-pixel-size", "-1"], "--output-pixel-size -1: must be between"),
         (["--output-pixel-size", "nan"], "--output-pixel-size nan: must be between"),

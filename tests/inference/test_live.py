@@ -11,19 +11,20 @@ import numpy as np
 import pytest
 
 from nt2c.cli import app
+from nt2c.cli.commands import Denoise
 from nt2c.cli.live import denoise_live
 from nt2c.inference import live as module
 from nt2c.inference.denoiser import denoise, load_model
 from nt2c.inference.live import Arrivals, watch
 from nt2c.inference.plan import plan_jobs
-from nt2c.inference.runner import Runner, RunOptions
-from nt2c.inference.settings import DenoiseSettings
+from nt2c.inference.runner import Runner
+from nt2c.inference.settings import BatchOptions, DenoiseSettings
 from nt2c.inference.stopping import Stop
 from nt2c.inference.summary import read_summary
 from nt2c.io.inputs import find_inputs
 from tests.inference.make import files, micrograph, noise, pixels
 
-OPTIONS = RunOptions(settings=DenoiseSettings(precision="fp32"))
+FP32, CPU = DenoiseSettings(precision="fp32"), BatchOptions(device="cpu")
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def run(raw, out, model, stop=None, idle_exit_s=3.5):
     state = watch(
         lambda: plan_jobs(find_inputs([raw]), out, ""),
         out,
-        Runner(model, OPTIONS, "cpu"),
+        Runner(model, FP32, CPU, "cpu"),
         poll_s=1.0,
         idle_exit_s=idle_exit_s,
         stop=stop,
@@ -153,10 +154,10 @@ def live(raw, model, monkeypatch):
 
     def run(out, *events, stop=None, on_result=lambda result: None):
         Script(monkeypatch, *events)
-        denoise_live(
-            [str(raw)], out, model, OPTIONS, device="cpu", stars=[], suffix="", poll_s=1.0,
-            idle_exit_s=2.5, stop=Stop() if stop is None else stop, on_result=on_result,
-        )  # fmt: skip
+        given = Denoise(
+            inputs=[str(raw)], output=out, settings=FP32, live=True, poll_s=1.0, idle_exit_s=2.5
+        )
+        denoise_live(given, CPU, model, Stop() if stop is None else stop, on_result)
         return told(out)
 
     return run

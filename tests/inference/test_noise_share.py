@@ -11,6 +11,7 @@ from nt2c.imaging.noise_spectrum import measure_noise
 from nt2c.inference.batch import denoise_files
 from nt2c.inference.denoiser import Denoiser, load_model
 from nt2c.inference.noise_share import MOST_NOISE, noise_share, noise_warnings
+from nt2c.inference.settings import BatchOptions
 from nt2c.io.inputs import find_inputs
 from tests.inference.make import identity_model, micrograph
 
@@ -60,7 +61,10 @@ def test_particles_in_white_noise_are_told_from_it_and_noise_alone_is_not():
 
 def test_it_is_in_the_summary_and_warned_of(tmp_path):
     path = micrograph(tmp_path / "noise.mrc", shape=(256, 256), pixel_size_a=4.0)
-    summary = denoise_files(find_inputs([path]), tmp_path / "out", identity_model(), device="cpu")
+    options = BatchOptions(device="cpu")
+    summary = denoise_files(
+        find_inputs([path]), tmp_path / "out", identity_model(), options=options
+    )
     (result,) = summary.results
     assert result.noise_share == pytest.approx(1.0, abs=0.3)
     assert any("may be noise" in warning for warning in result.warnings)

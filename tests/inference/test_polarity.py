@@ -7,7 +7,7 @@ from scipy.ndimage import gaussian_filter
 
 from nt2c.inference.batch import denoise_files
 from nt2c.inference.polarity import BRIGHT, polarity_warnings
-from nt2c.inference.settings import DenoiseSettings
+from nt2c.inference.settings import BatchOptions
 from nt2c.io.inputs import find_inputs
 from tests.inference.make import identity_model
 from tests.io.make import write_mrc
@@ -56,6 +56,9 @@ def test_a_batch_warns_of_them(tmp_path):
     write_mrc(tmp_path / "bright.mrc", _particles(), PIXEL_A)
     write_mrc(tmp_path / "dark.mrc", -_particles(), PIXEL_A)
     summary = denoise_files(
-        find_inputs([tmp_path]), tmp_path / "out", identity_model(), DenoiseSettings(), device="cpu"
+        find_inputs([tmp_path]),
+        tmp_path / "out",
+        identity_model(),
+        options=BatchOptions(device="cpu"),
     )
     assert [BRIGHT in result.warnings for result in summary.results] == [True, False]

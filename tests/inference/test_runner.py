@@ -24,8 +24,7 @@ from nt2c.inference import reading as module
 from nt2c.inference import writing
 from nt2c.inference.batch import denoise_files
 from nt2c.inference.denoiser import denoise, load_model
-from nt2c.inference.plan import Shard
-from nt2c.inference.settings import DenoiseSettings
+from nt2c.inference.settings import BatchOptions, DenoiseSettings, Shard
 from nt2c.inference.stamps import model_fingerprint
 from nt2c.io import files as files_module
 from nt2c.io.inputs import MicrographInput, find_inputs
@@ -40,7 +39,9 @@ CPU = {"device": "cpu", "precision": "fp32"}
 def run(inputs, output, model, settings=FP32, **options):
     """Denoise into a folder; return status and message by name of the input."""
     found = find_inputs(inputs if isinstance(inputs, list) else [inputs])
-    summary = denoise_files(found, output, model, settings, device="cpu", **options)
+    calls = {name: options.pop(name) for name in ("stop", "on_result") if name in options}
+    batch = BatchOptions(device="cpu", **options)
+    summary = denoise_files(found, output, model, settings, batch, **calls)
     return {result.input.name: (result.status, result.message) for result in summary.results}
 
 
@@ -185,14 +186,14 @@ def test_equal_outputs_are_refused_before_anything_is_written(tmp_path, raw, mod
     """Whoever made up the names: a caller, or links that make two folders one."""
     first, second = (MicrographInput(raw / f"{n}.mrc", "x.mrc") for n in "ab")
     with pytest.raises(SettingsError, match=r"would hold the result of .*a\.mrc and of .*b"):
-        denoise_files([first, second], tmp_path / "out", model, FP32, device="cpu")
+        denoise_files([first, second], tmp_path / "out", model, FP32, BatchOptions(device="cpu"))
     assert not (tmp_path / "out").exists()
     out = tmp_path / "out"
     (out / "p").mkdir(parents=True)
     (out / "q").symlink_to(out / "p")
     linked = [replace(first, output_name="p/x.mrc"), replace(second, output_name="q/x.mrc")]
     with pytest.raises(SettingsError, match="would hold the result of"):
-        denoise_files(linked, out, model, FP32, device="cpu")
+        denoise_files(linked, out, model, FP32, BatchOptions(device="cpu"))
     assert files(out) == []
 
 
@@ -209,7 +210,9 @@ def test_suffix_beside_the_inputs(tmp_path, raw, model):
 def test_denoising_twice_is_warned_of(tmp_path, raw, model):
     run(raw / "a.mrc", tmp_path / "once", model)
     found = find_inputs([tmp_path / "once" / "a.mrc"])
-    result = denoise_files(found, tmp_path / "twice", model, FP32, device="cpu").results[0]
+    result = denoise_files(
+        found, tmp_path / "twice", model, FP32, BatchOptions(device="cpu")
+    ).results[0]
     assert any("denoised micrograph already" in warning for warning in result.warnings)
 
 
@@ -218,7 +221,9 @@ def test_an_implausibly_small_field_is_warned_of(tmp_path, model, pixel_size_a, 
     source = micrograph(tmp_path / "a.mrc", shape=(120, 140))
     settings = DenoiseSettings(precision="fp32", pixel_size_a=pixel_size_a)
     found = find_inputs([source])
-    result = denoise_files(found, tmp_path / "out", model, settings, device="cpu").results[0]
+    result = denoise_files(
+        found, tmp_path / "out", model, settings, BatchOptions(device="cpu")
+    ).results[0]
     small = (
         f"the field is only 1488 A wide: is the pixel size right? If not, give {GIVE_PIXEL_SIZE}"
     )
@@ -391,9 +396,13 @@ def test_precision_stays_that_of_the_folder(tmp_path, raw, model, monkeypatch):
     run(raw / "a.mrc", tmp_path / "out", model, DenoiseSettings())
     monkeypatch.setattr("nt2c.inference.denoiser.bf16_deviation", lambda *_: 1.0)
     found = find_inputs([raw])
-    results = denoise_files(found, tmp_path / "out", model, device="cpu").results
+    results = denoise_files(
+        found, tmp_path / "out", model, options=BatchOptions(device="cpu")
+    ).results
     assert [r.precision for r in results] == [None, "bf16", "bf16"]
-    fresh = denoise_files(found, tmp_path / "fresh", model, device="cpu").results
+    fresh = denoise_files(
+        found, tmp_path / "fresh", model, options=BatchOptions(device="cpu")
+    ).results
     assert [r.precision for r in fresh] == ["fp32"] * 3
 
 

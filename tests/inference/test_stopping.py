@@ -14,7 +14,7 @@ import pytest
 from nt2c.cli import app
 from nt2c.inference.batch import denoise_files
 from nt2c.inference.denoiser import denoise, load_model
-from nt2c.inference.settings import DenoiseSettings
+from nt2c.inference.settings import BatchOptions, DenoiseSettings
 from nt2c.inference.stopping import Stop
 from nt2c.io.inputs import find_inputs
 from tests.inference.make import files, micrograph, noise, pixels
@@ -101,7 +101,7 @@ def test_what_is_left_is_told(tmp_path, model):
     settings = DenoiseSettings(precision="fp32")
     summary = denoise_files(
         find_inputs([tmp_path]), out, model, settings,
-        device="cpu", stop=stop, on_result=lambda result: stop.request(),
+        BatchOptions(device="cpu"), stop=stop, on_result=lambda result: stop.request(),
     )  # fmt: skip
     done = summary.with_status("done")
     assert 1 <= len(done) < 5

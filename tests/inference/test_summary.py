@@ -13,7 +13,7 @@ from nt2c.inference import reading
 from nt2c.inference import summary as summary_module
 from nt2c.inference.batch import denoise_files
 from nt2c.inference.merge import merge_summaries
-from nt2c.inference.settings import DenoiseSettings
+from nt2c.inference.settings import BatchOptions, DenoiseSettings
 from nt2c.inference.stopping import Stop
 from nt2c.inference.summary import read_summary
 from nt2c.io.inputs import find_inputs
@@ -35,7 +35,9 @@ def raw(tmp_path):
 
 
 def run(raw, out, model, **options):
-    return denoise_files(find_inputs([raw]), out, model, FP32, device="cpu", **options)
+    calls = {name: options.pop(name) for name in ("stop", "on_result") if name in options}
+    batch = BatchOptions(device="cpu", **options)
+    return denoise_files(find_inputs([raw]), out, model, FP32, batch, **calls)
 
 
 def test_summary_tells_what_became_of_each(tmp_path, raw, model):

@@ -101,7 +101,7 @@ def test_sums_that_are_removed_during_the_run_are_told(tmp_path, frames, monkeyp
             earlier.unlink()
         write(path, *arguments, **options)
 
-    monkeypatch.setattr(micrographs, "write_micrograph", remove_and_write)
+    monkeypatch.setattr("nt2c.cli.sum_frames.write_micrograph", remove_and_write)
     assert main(["sum-frames", *movies, "-o", str(out)]) == 1
     assert f"{out / 'a.mrc'}: was written, and is not there any more" in capsys.readouterr().err
 

@@ -10,7 +10,7 @@ import starfile
 
 from nt2c.cli.app import main
 from nt2c.inference.batch import denoise_files
-from nt2c.inference.settings import DenoiseSettings
+from nt2c.inference.settings import BatchOptions, DenoiseSettings
 from nt2c.io.inputs import find_inputs
 from nt2c.io.picks import X, Y
 from tests.inference.make import identity_model, pixels
@@ -61,7 +61,7 @@ def made(request, tmp_path_factory):
     settings = DenoiseSettings(output_pixel_size_a=request.param, precision="fp32")
     inputs = find_inputs([root / RAW])
     folder = root / "External/job012/Movies"
-    denoise_files(inputs, folder, identity_model(), settings, device="cpu")
+    denoise_files(inputs, folder, identity_model(), settings, BatchOptions(device="cpu"))
     return root, request.param
 
 

@@ -32,7 +32,8 @@ from typing import Any
 import mrcfile
 import safetensors
 
-from nt2c.cli import app
+from nt2c.cli import app, commands
+from nt2c.cli.options import load
 from nt2c.io.files import is_temporary
 
 Words = Sequence[str]
@@ -452,8 +453,8 @@ def _run(folder: Path, words: str, log: Path) -> int:
 
 def load_all() -> None:
     """Import what the commands need, so that forked processes start at once."""
-    for place, _ in app.COMMANDS.values():
-        importlib.import_module(place.partition(":")[0])
+    for class_name, _ in app.COMMANDS.values():
+        load(getattr(commands, class_name).work)
     for name in (
         *("inference.batch", "inference.live", "inference.merge", "report.live", "report.logfile"),
         *("pipeline.fit", "pipeline.extract", "report.batch", "hosts.relion", "hosts.cryosparc"),

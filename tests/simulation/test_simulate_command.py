@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from nt2c.cli.app import main
-from nt2c.cli.simulate import DEFAULTS, resolve
 from nt2c.core.errors import SettingsError
 from nt2c.io.recipes import read_settings
 from nt2c.io.records import read_records
 from nt2c.io.star import read_coordinates_star, read_micrographs_star
 from nt2c.simulation.settings import SimulationSettings
+from nt2c.workflows.options import GOOD_MICROGRAPHS, SimulateOptions
 
 TINY = """\
 pixel_size_a = 8.0
@@ -158,32 +158,35 @@ def test_bad_structure_is_named(tmp_path, tiny, capsys):
             {"imaging.dose_e_per_a2": (25.0, 25.0), "imaging.snr": None},
         ),
         ({"dose_e_per_a2": 25.0, "snr": 0.02}, {"imaging.snr": 0.02}),
-        ({"defocus_min": 1.0}, {"imaging.defocus_um": (1.0, DEFAULTS.imaging.defocus_um[1])}),
-        ({"defocus_min": 4.0}, {"imaging.defocus_um": (4.0, 4.0)}),
-        ({"defocus_max": 0.5}, {"imaging.defocus_um": (0.5, 0.5)}),
-        ({"defocus_min": 1.0, "defocus_max": 1.2}, {"imaging.defocus_um": (1.0, 1.2)}),
+        (
+            {"defocus_min_um": 1.0},
+            {"imaging.defocus_um": (1.0, GOOD_MICROGRAPHS.imaging.defocus_um[1])},
+        ),
+        ({"defocus_min_um": 4.0}, {"imaging.defocus_um": (4.0, 4.0)}),
+        ({"defocus_max_um": 0.5}, {"imaging.defocus_um": (0.5, 0.5)}),
+        ({"defocus_min_um": 1.0, "defocus_max_um": 1.2}, {"imaging.defocus_um": (1.0, 1.2)}),
         ({"snr": 0.05}, {"imaging.snr": 0.05}),
         ({"coverage": 0.0}, {"specimen.coverage": (0.0, 0.0)}),
     ],
 )
 def test_each_option_changes_what_it_says(options, expected):
-    resolved = resolve(DEFAULTS, options)
+    resolved = SimulateOptions(**options).applied_to(GOOD_MICROGRAPHS)
     for key, value in expected.items():
         found = resolved
         for part in key.split("."):
             found = getattr(found, part)
         assert found == value
     untouched = {"pixel_size_a", "shape"} - set(options)
-    assert all(getattr(resolved, key) == getattr(DEFAULTS, key) for key in untouched)
+    assert all(getattr(resolved, key) == getattr(GOOD_MICROGRAPHS, key) for key in untouched)
     assert resolved.imaging.camera_pixel_size_a[1] <= resolved.pixel_size_a
 
 
 @pytest.mark.parametrize(
     "options",
     [
-        {"defocus_min": 2.0, "defocus_max": 1.0},
-        {"defocus_max": float("inf")},
-        {"defocus_min": float("nan")},
+        {"defocus_min_um": 2.0, "defocus_max_um": 1.0},
+        {"defocus_max_um": float("inf")},
+        {"defocus_min_um": float("nan")},
         {"dose_e_per_a2": 0.0},
         {"coverage": 1.5},
         {"shape": (10, 500)},
@@ -193,13 +196,14 @@ def test_each_option_changes_what_it_says(options, expected):
 )
 def test_impossible_options_are_refused(options):
     with pytest.raises(SettingsError):
-        resolve(DEFAULTS, options)
+        SimulateOptions.parse(options).applied_to(GOOD_MICROGRAPHS)
 
 
 @pytest.mark.parametrize("size_a", [0.0, -1.0, float("inf")])
-def test_an_impossible_pixel_size_is_refused_by_its_option(size_a):
-    with pytest.raises(SettingsError, match=rf"^--pixel-size {size_a:g}: must be between"):
-        resolve(DEFAULTS, {"pixel_size_a": size_a})
+def test_an_impossible_pixel_size_is_refused_by_its_option(tmp_path, capsys, size_a):
+    words = ["simulate", "-o", str(tmp_path / "set"), "--pixel-size", str(size_a)]
+    assert main(words) == 2
+    assert f"--pixel-size {size_a:g}: must be " in capsys.readouterr().err
 
 
 @pytest.fixture(autouse=True, scope="module")

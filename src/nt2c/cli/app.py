@@ -5,12 +5,11 @@ Exit codes: 0 all done; 1 some inputs failed; 2 wrong usage or settings; 130 or 
 
 import errno
 import functools
-import importlib
 import io
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,31 +17,31 @@ from nt2c.cli.terminal import say, warn
 from nt2c.core.errors import Nt2cError, SettingsError
 from nt2c.core.version import __version__
 
-COMMANDS = {
-    "denoise": ("nt2c.cli.denoise:denoise", "Denoise micrographs with a model."),
-    "slurm": ("nt2c.cli.slurm:slurm", "Denoise on a Slurm cluster."),
-    "merge": ("nt2c.cli.merge:merge", "Join the accounts of shards."),
-    "simulate": ("nt2c.cli.simulate:simulate", "Simulate micrographs together with their truth."),
-    "extract-noise": ("nt2c.cli.extract_noise:extract_noise", "Find windows without particles."),
-    "train": ("nt2c.cli.train:train", "Train a model from a recipe."),
-    "fit": ("nt2c.cli.fit:fit", "Make a model from your own micrographs."),
-    "run": ("nt2c.cli.run:run", "Fit a model, denoise with it, measure, write a page."),
-    "train-noise": ("nt2c.cli.train_noise:train_noise", "Learn the noise of micrographs."),
-    "sample-noise": ("nt2c.cli.sample_noise:sample_noise", "Draw noise from a sampler."),
-    "relion": ("nt2c.cli.relion:relion", "Denoise or fit as an external job of RELION."),
-    "cryosparc": ("nt2c.cli.cryosparc:cryosparc", "Denoise exposures of CryoSPARC."),
-    "picks-to-raw": ("nt2c.cli.picks:picks_to_raw", "Make picks fit the raw micrographs."),
-    "sum-frames": ("nt2c.cli.sum_frames:sum_frames", "Sum movies whose frames are aligned."),
-    "evaluate": ("nt2c.cli.evaluate:evaluate", "Measure how good denoised micrographs are."),
-    "report": ("nt2c.cli.report:report", "Show and judge denoised micrographs on one page."),
-    "models": ("nt2c.cli.models:models", "List the bundled models."),
-    "info": ("nt2c.cli.models:info", "Show what a model file holds and was trained on."),
-    "demo": ("nt2c.cli.demo:demo", "Simulate, denoise and score a few micrographs; write a page."),
-}
-"""Name of each command: where its function is, and its line in `nt2c --help`."""
+if TYPE_CHECKING:
+    from nt2c.cli.options import Command
 
-_RESUMED = {"fit", "run", "train", "train_noise"}
-"""Functions of commands that go on where they were interrupted."""
+COMMANDS = {
+    "denoise": ("Denoise", "Denoise micrographs with a model."),
+    "slurm": ("Slurm", "Denoise on a Slurm cluster."),
+    "merge": ("Merge", "Join the accounts of shards."),
+    "simulate": ("Simulate", "Simulate micrographs together with their truth."),
+    "extract-noise": ("ExtractNoise", "Find windows without particles."),
+    "train": ("Train", "Train a model from a recipe."),
+    "fit": ("Fit", "Make a model from your own micrographs."),
+    "run": ("Run", "Fit a model, denoise with it, measure, write a page."),
+    "train-noise": ("TrainNoise", "Learn the noise of micrographs."),
+    "sample-noise": ("SampleNoise", "Draw noise from a sampler."),
+    "relion": ("Relion", "Denoise or fit as an external job of RELION."),
+    "cryosparc": ("Cryosparc", "Denoise exposures of CryoSPARC."),
+    "picks-to-raw": ("PicksToRaw", "Make picks fit the raw micrographs."),
+    "sum-frames": ("SumFrames", "Sum movies whose frames are aligned."),
+    "evaluate": ("Evaluate", "Measure how good denoised micrographs are."),
+    "report": ("Report", "Show and judge denoised micrographs on one page."),
+    "models": ("Models", "List the bundled models."),
+    "info": ("Info", "Show what a model file holds and was trained on."),
+    "demo": ("Demo", "Simulate, denoise and score a few micrographs; write a page."),
+}
+"""Name of each command: its class in `commands`, and its line in `nt2c --help`."""
 
 PASSES_ON = {"slurm"}
 """Commands that hand options they do not know to another."""
@@ -92,7 +91,7 @@ def _flushed(code: int) -> int:
 def build_app(words: Sequence[str]) -> typer.Typer:
     """Return the application with the command named in `words` loaded and all others as names.
 
-    Only the named command's module is imported, so `nt2c --help` does not wait for torch.
+    What computes is imported when the options are sound, so no help waits for torch.
     """
     app = typer.Typer(
         add_completion=False,
@@ -103,29 +102,23 @@ def build_app(words: Sequence[str]) -> typer.Typer:
     )
     app.callback()(_root)
     wanted = next((word for word in words if not word.startswith("-")), None)
-    for name, (place, summary) in COMMANDS.items():
-        function = _load(place) if name == wanted else _root
-        options = _relion_options() if name == wanted == "relion" else {}
+    for name, (class_name, summary) in COMMANDS.items():
         settings = {"ignore_unknown_options": name in PASSES_ON}
-        app.command(name, short_help=summary, context_settings=settings, **options)(
-            _with_exit_codes(function)
-        )
+        add = functools.partial(app.command, name, short_help=summary, context_settings=settings)
+        if name == wanted:
+            from nt2c.cli import commands, options
+
+            wanted_class = getattr(commands, class_name)
+            function = _with_exit_codes(options.command_of(wanted_class), wanted_class)
+            add(cls=wanted_class.parser)(function)
+        else:
+            add()(_root)
     return app
 
 
-def _load(place: str) -> Callable[..., Any]:
-    module, _, function = place.partition(":")
-    loaded: Callable[..., Any] = getattr(importlib.import_module(module), function)
-    return loaded
-
-
-def _relion_options() -> dict[str, Any]:
-    from nt2c.cli.relion_words import RelionCommand
-
-    return {"cls": RelionCommand}
-
-
-def _with_exit_codes(function: Callable[..., Any]) -> Callable[..., None]:
+def _with_exit_codes(
+    function: Callable[..., int | None], settings: "type[Command]"
+) -> Callable[..., None]:
     """Wrap a command: an int that it returns is the exit code, an error of ours one message."""
 
     @functools.wraps(function)
@@ -133,7 +126,7 @@ def _with_exit_codes(function: Callable[..., Any]) -> Callable[..., None]:
         try:
             code = function(*args, **kwargs)
         except Nt2cError as error:
-            warn(f"nt2c: {error}")
+            warn(f"nt2c: {settings.in_words_of_options(str(error))}")
             code = 2 if isinstance(error, SettingsError) else 1
         except OSError as error:
             if error.errno == errno.EPIPE or error.filename is None:
@@ -142,7 +135,7 @@ def _with_exit_codes(function: Callable[..., Any]) -> Callable[..., None]:
             code = 1
         except KeyboardInterrupt:
             goes_on = "; the same command goes on from there"
-            warn("nt2c: interrupted" + (goes_on if function.__name__ in _RESUMED else ""))
+            warn("nt2c: interrupted" + (goes_on if settings.resumes else ""))
             code = 130
         if code:
             raise typer.Exit(code)

@@ -4,21 +4,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from nt2c.cli.progress import PlainConsole, progress_bar
 from nt2c.cli.terminal import say, warn
 from nt2c.core.advice import EXTRACT_FROM_RAW
 from nt2c.core.words import plural
-
-if TYPE_CHECKING:
-    from nt2c.inference.summary import FileResult, Summary
+from nt2c.inference.summary import FileResult, Summary
 
 
 @contextmanager
-def show_progress(total: int | None) -> Iterator[Callable[["FileResult"], None]]:
+def show_progress(total: int | None) -> Iterator[Callable[[FileResult], None]]:
     """Yield a function that shows a result: a bar on a terminal, a line per file elsewhere."""
-    from nt2c.cli.progress import PlainConsole, progress_bar
-
     console = PlainConsole()
     counts: Counter[str] = Counter()
     warned: Counter[str] = Counter()
@@ -37,7 +33,7 @@ def show_progress(total: int | None) -> Iterator[Callable[["FileResult"], None]]
                 line(f"{plural(before, 'micrograph')} skipped (done before)")
             before = 0
 
-        def show(result: "FileResult") -> None:
+        def show(result: FileResult) -> None:
             nonlocal before
             if result.status == "skipped":
                 before += 1
@@ -55,7 +51,7 @@ def show_progress(total: int | None) -> Iterator[Callable[["FileResult"], None]]
                 took = f" in {result.seconds:.1f} s" if result.status == "done" else ""
                 line(f"{result.input}: {result.status}{took}")
 
-        def try_to_show(result: "FileResult") -> None:
+        def try_to_show(result: FileResult) -> None:
             with suppress(OSError):  # a full disk under a log is no reason to stop
                 show(result)
 
@@ -68,7 +64,14 @@ def show_progress(total: int | None) -> Iterator[Callable[["FileResult"], None]]
                     console.print(f"warning: {count - 1} more {files}: {warning}")
 
 
-def report(summary: "Summary", output: Path) -> None:
+def tell(result: FileResult) -> None:
+    """Say what became of a micrograph, in a line, and what to know about it."""
+    (warn if result.message else say)(f"{result.input}: {result.message or result.status}")
+    for warning in result.warnings:
+        say(f"warning: {result.input}: {warning}")
+
+
+def report(summary: Summary, output: Path) -> None:
     """Say what became of a batch."""
     done, failed = summary.with_status("done"), summary.with_status("failed")
     skipped = len(summary.with_status("skipped"))
@@ -87,7 +90,7 @@ def report(summary: "Summary", output: Path) -> None:
         say(EXTRACT_FROM_RAW)
 
 
-def _seconds_each(done: list["FileResult"]) -> str:
+def _seconds_each(done: list[FileResult]) -> str:
     """Mean time of a file, without the first, in which everything warms up, if there are others."""
     timed = done[1:] or done
     mean = sum(result.seconds for result in timed) / len(timed)

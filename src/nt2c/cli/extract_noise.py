@@ -3,97 +3,43 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Any
 
-import typer
-
+from nt2c.cli.commands import ExtractNoise
+from nt2c.cli.progress import PlainConsole, progress_bar
 from nt2c.cli.terminal import say, warn
 from nt2c.core.words import plural
-from nt2c.io.pixel_size import check_pixel_size
+from nt2c.inference.denoiser import load_model
+from nt2c.io.inputs import find_inputs
+from nt2c.noise.extraction import ExtractionSettings
+from nt2c.pipeline import extract
+from nt2c.pipeline.extract import FileOutcome
+from nt2c.report.windows import draw_overlays
 
-if TYPE_CHECKING:
-    from nt2c.noise.extraction import ExtractionSettings
-    from nt2c.pipeline.extract import FileOutcome
 
-
-def extract_noise(
-    inputs: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="INPUT...",
-            help="Raw micrographs, folders, patterns in quotes, or a micrographs.star.",
-        ),
-    ],
-    output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the results.")
-    ],
-    model: Annotated[
-        str, typer.Option(metavar="NAME|FILE", help="The denoiser that tells where particles are.")
-    ] = "general",
-    pixel_size: Annotated[
-        float | None,
-        typer.Option(metavar="A", help="Pixel size in angstrom, where the files are wrong."),
-    ] = None,
-    window: Annotated[
-        float | None,
-        typer.Option(
-            metavar="A",
-            help="Side of the windows in angstrom; by default as large as there are enough of.",
-        ),
-    ] = None,
-    count: Annotated[int | None, typer.Option(metavar="N", help="At most so many windows.")] = None,
-    mask: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Masks (MRC or TIFF) with the names of the micrographs, any size: no window "
-            "where they are not 0.",
-        ),
-    ] = None,
-    raw: Annotated[
-        bool,
-        typer.Option(
-            "--raw", help="Write the windows at the files' own pixel size, too: DIR/raw/NAME.npy."
-        ),
-    ] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-) -> int:
-    """Find windows without particles: samples of the noise of these micrographs.
-
-    Writes DIR/windows.npy at the working pixel size of the model in units of the noise, their
-    places in windows.csv, an overlay of each micrograph, and a summary. A file that cannot be
-    used is named and does not stop the others.
-    """
-    check_pixel_size("--pixel-size", pixel_size)
-    settings = _settings(window, count)
-
-    from nt2c.inference.denoiser import load_model
-    from nt2c.io.inputs import find_inputs
-    from nt2c.pipeline import extract
-    from nt2c.report.windows import draw_overlays
-
-    found = find_inputs(inputs)
-    loaded = load_model(model)
+def extract_noise(given: ExtractNoise) -> int:
+    """Find the windows, and say how many there are."""
+    settings = _settings(given.window_a, given.count)
+    found = find_inputs(given.inputs)
+    loaded = load_model(given.model)
     with _progress(min(len(found), settings.micrographs)) as show:
         summary = extract.extract_noise(
             found,
-            output,
+            given.output,
             loaded,
             settings,
-            pixel_size_a=pixel_size,
-            masks=mask,
-            device=device,
-            raw=raw,
+            pixel_size_a=given.pixel_size_a,
+            masks=given.mask,
+            device=given.device,
+            raw=given.raw,
             on_file=show,
         )
-    draw_overlays(output)
-    _report(summary, output)
+    draw_overlays(given.output)
+    _report(summary, given.output)
     return 1 if summary["skipped"] else 0
 
 
-def _settings(window: float | None, count: int | None) -> "ExtractionSettings":
-    from nt2c.noise.extraction import ExtractionSettings
-
+def _settings(window: float | None, count: int | None) -> ExtractionSettings:
     values: dict[str, Any] = {}
     if window is not None:
         values["windows_a"] = (window,)
@@ -103,16 +49,14 @@ def _settings(window: float | None, count: int | None) -> "ExtractionSettings":
 
 
 @contextmanager
-def _progress(total: int) -> Iterator[Callable[["FileOutcome"], None]]:
+def _progress(total: int) -> Iterator[Callable[[FileOutcome], None]]:
     """Yield a function that shows the outcome of a file: a bar on a terminal, else a line each."""
-    from nt2c.cli.progress import PlainConsole, progress_bar
-
     console = PlainConsole()
     done = 0
     with progress_bar(console, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=total)
 
-        def show(outcome: "FileOutcome") -> None:
+        def show(outcome: FileOutcome) -> None:
             nonlocal done
             done += 1
             for warning in outcome.warnings:

@@ -2,52 +2,39 @@
 
 import glob
 import time
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from nt2c.cli.commands import Denoise
 from nt2c.cli.terminal import say
 from nt2c.core.errors import SettingsError
-
-if TYPE_CHECKING:
-    from nt2c.inference.runner import RunOptions
-    from nt2c.inference.stopping import Stop
-    from nt2c.inference.summary import FileResult, Summary
-    from nt2c.models.denoiser import DenoiserModel
+from nt2c.inference.batch import describe_end, describe_run
+from nt2c.inference.live import LiveState, watch
+from nt2c.inference.plan import Job, plan_jobs, prepare_folders
+from nt2c.inference.runner import OnResult, Runner
+from nt2c.inference.settings import BatchOptions
+from nt2c.inference.stopping import Stop
+from nt2c.inference.summary import (
+    Summary,
+    confirmed,
+    standing,
+    summary_path,
+    try_to_write_summary,
+    updated,
+)
+from nt2c.io.inputs import find_inputs
+from nt2c.models.denoiser import DenoiserModel
+from nt2c.report.live import LivePage
 
 
 def denoise_live(
-    inputs: Sequence[str],
-    output: Path,
-    model: "DenoiserModel",
-    options: "RunOptions",
-    *,
-    device: str,
-    stars: Sequence[Path],
-    suffix: str,
-    poll_s: float,
-    idle_exit_s: float | None,
-    stop: "Stop",
-    on_result: Callable[["FileResult"], None],
-) -> "Summary":
+    given: Denoise, options: BatchOptions, model: DenoiserModel, stop: Stop, on_result: OnResult
+) -> Summary:
     """Watch the inputs and denoise what arrives; keep a page, a status file and the summary."""
-    from nt2c.inference.batch import describe_end, describe_run
-    from nt2c.inference.live import LiveState, watch
-    from nt2c.inference.plan import Job, plan_jobs, prepare_folders
-    from nt2c.inference.runner import Runner
-    from nt2c.inference.summary import (
-        Summary,
-        confirmed,
-        standing,
-        summary_path,
-        try_to_write_summary,
-        updated,
-    )
-    from nt2c.io.inputs import find_inputs
-    from nt2c.report.live import LivePage
+    settings, output = given.settings, given.output
 
     def find() -> list[Job]:
-        return plan_jobs(find_inputs(inputs, movies=options.settings.sum_frames), output, suffix)
+        found = find_inputs(given.inputs, movies=settings.sum_frames)
+        return plan_jobs(found, output, options.suffix)
 
     def write(state: LiveState, *, finished: bool = False) -> str:
         known = standing(state.found, path, about)
@@ -57,13 +44,13 @@ def denoise_live(
         write(state)
         page.update(state)
 
-    for given in inputs:
-        if not glob.has_magic(given) and not Path(given).exists():
-            say(f"{given}: not there yet; waiting for it")
+    for name in given.inputs:
+        if not glob.has_magic(name) and not Path(name).exists():
+            say(f"{name}: not there yet; waiting for it")
     started = time.perf_counter()
-    about = describe_run(model, options.settings, [device], stars=stars)
-    path, page = summary_path(output), LivePage(output, poll_s)
-    runner = Runner(model, options, device)
+    about = describe_run(model, settings, options)
+    path, page = summary_path(output), LivePage(output, given.poll_s)
+    runner = Runner(model, settings, options, options.device)
     prepare_folders(output, [])
     if note := write(LiveState()):
         raise SettingsError(f"-o {note}")
@@ -71,8 +58,8 @@ def denoise_live(
         find,
         output,
         runner,
-        poll_s=poll_s,
-        idle_exit_s=idle_exit_s,
+        poll_s=given.poll_s,
+        idle_exit_s=given.idle_exit_s,
         stop=stop,
         on_result=on_result,
         on_look=show,

@@ -1,26 +1,13 @@
 """The command `nt2c merge`."""
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
+from nt2c.cli.commands import Merge
 from nt2c.cli.terminal import say, warn
+from nt2c.inference.merge import merge_summaries
 
 
-def merge(
-    folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Output folder of nt2c denoise --shard.")
-    ],
-) -> int:
-    """Join the accounts of the parts of a run, and name what failed or is missing.
-
-    Writes DIR/summary.json, and DIR/micrographs.star if the micrographs came from a STAR file: the
-    same list with the denoised micrographs.
-    """
-    from nt2c.inference.merge import merge_summaries
-
-    merged = merge_summaries(folder)
+def merge(given: Merge) -> int:
+    """Join the summaries, and say what is missing."""
+    merged = merge_summaries(given.folder)
     counts = {status: len(merged.with_status(status)) for status in ("failed", "left")}
     done = len(merged.results) - sum(counts.values())
     counts["left"] += merged.unseen

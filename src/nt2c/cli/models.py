@@ -1,22 +1,22 @@
 """The commands `nt2c models` and `nt2c info`: what is bundled, what a model file holds."""
 
 import sys
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from nt2c.cli.commands import Info, Models
 from nt2c.inference.denoiser import bundled_models, load_model
 from nt2c.models.unet import count_parameters
 
 _ENDLESS = 100_000  # characters in a line
 
 
-def models() -> None:
-    """List the bundled models with their measured figures."""
+def models(given: Models) -> None:
+    """List the bundled models."""
     table = Table("model", "file", "parameters", "pixel size", "measured", box=None, pad_edge=False)
     for name, path in bundled_models().items():
         model = load_model(name)
@@ -35,12 +35,10 @@ def models() -> None:
         console.print("no model is bundled; make one with `nt2c train`")
 
 
-def info(
-    model: Annotated[str, typer.Argument(help="Name of a bundled model, or a model file.")],
-) -> None:
-    """Show what a model file holds and was trained on."""
-    loaded = load_model(model)
-    tree = Tree(Text(model, style="bold"), guide_style="dim")
+def info(given: Info) -> None:
+    """Show what a model file holds."""
+    loaded = load_model(given.model)
+    tree = Tree(Text(given.model, style="bold"), guide_style="dim")
     tree.add(Text(f"parameters: {count_parameters(loaded.network):,}"))
     _grow(tree, loaded.metadata)
     _console().print(tree)

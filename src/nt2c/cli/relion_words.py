@@ -14,9 +14,13 @@ import typer
 from typer.core import TyperCommand
 
 from nt2c.cli.terminal import say
+from nt2c.hosts.relion_end import tell_failure
 
 RELIONS_OWN = ("--in_movies", "--in_parts", "--in_coords", "--in_mask")
 """Inputs that RELION's external job can name and that nt2c has no use for."""
+
+_SILENT = "--pipeline_control"
+"""RELION's own, always given."""
 
 _YES = {"", "yes", "true", "1"}
 _NEAR = 0.8
@@ -30,6 +34,7 @@ class RelionCommand(TyperCommand):
         flags = {name: bool(option.is_flag) for option in _options(self) for name in option.opts}
         flags |= dict.fromkeys(self.get_help_option_names(ctx), True)
         leading, groups = _grouped(args)
+        groups = [(name, values) for name, values in groups if name != _SILENT]
         kept = [*leading]
         for name, values in groups:
             known = _known(name, flags)
@@ -93,7 +98,4 @@ def _plain(name: str) -> str:
 def _tell_relion(groups: list[tuple[str, list[str]]]) -> None:
     folder = next((Path(values[0]) for name, values in groups if name == "--o" and values), None)
     if folder is not None and folder.is_dir():
-        from nt2c.hosts.relion import FAILURE, forget_end
-
-        forget_end(folder)
-        (folder / FAILURE).touch()
+        tell_failure(folder)

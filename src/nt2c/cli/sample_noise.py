@@ -2,66 +2,49 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
 
-import typer
+import numpy as np
+from numpy.typing import NDArray
 
+from nt2c.cli.commands import SampleNoise
 from nt2c.cli.terminal import say
 from nt2c.core.errors import SettingsError
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from nt2c.noise.samplers import NoiseSampler
+from nt2c.core.random import stream
+from nt2c.io.files import atomic_path
+from nt2c.io.mrc_writer import MrcWriter
+from nt2c.noise.samplers import NoiseSampler
+from nt2c.training.sampler_files import read_sampler
 
 _SUFFIXES = (".mrc", ".mrcs", ".npy")
 
 
-def sample_noise(
-    sampler: Annotated[Path, typer.Argument(help="File written by nt2c train-noise.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="File: .mrc, .mrcs or .npy.")],
-    shape: Annotated[tuple[int, int], typer.Option(metavar="Y X", help="Rows and columns, px.")],
-    count: Annotated[int, typer.Option(min=1, help="Number of images.")] = 1,
-    seed: Annotated[
-        int, typer.Option(min=0, help="The same seed gives the same images, whatever the count.")
-    ] = 0,
-) -> None:
-    """Draw noise of mean 0 and variance 1, of any size, at the pixel size it was learned at."""
-    from nt2c.training.sampler_files import read_sampler
-
+def sample_noise(given: SampleNoise) -> None:
+    """Draw noise into a file."""
+    output, count, shape = given.output, given.count, given.shape
     if output.suffix not in _SUFFIXES:
         raise SettingsError(f"{output}: give a name that ends in {', '.join(_SUFFIXES)}")
     if output.suffix == ".mrc" and count > 1:
         raise SettingsError(f"{output}: {count} images make a stack; give a name ending in .mrcs")
     if min(shape) < 1:
         raise SettingsError(f"--shape {shape[0]} {shape[1]}: sides must be at least 1")
-    drawn_by, pixel_size_a = read_sampler(sampler)
-    _write(output, _draws(drawn_by, shape, count, seed), shape, count, pixel_size_a)
+    drawn_by, pixel_size_a = read_sampler(given.sampler)
+    _write(output, _draws(drawn_by, given), shape, count, pixel_size_a)
     say(f"noise: {output}")
 
 
-def _draws(
-    sampler: "NoiseSampler", shape: tuple[int, int], count: int, seed: int
-) -> "Iterator[NDArray[np.float32]]":
-    from nt2c.core.random import stream
-
-    for index in range(count):
-        yield sampler.sample((1, *shape), stream(seed, "sampled noise", index))[0].numpy()
+def _draws(sampler: NoiseSampler, given: SampleNoise) -> Iterator[NDArray[np.float32]]:
+    for index in range(given.count):
+        generator = stream(given.seed, "sampled noise", index)
+        yield sampler.sample((1, *given.shape), generator)[0].numpy()
 
 
 def _write(
     path: Path,
-    images: "Iterator[NDArray[np.float32]]",
+    images: Iterator[NDArray[np.float32]],
     shape: tuple[int, int],
     count: int,
     pixel_size_a: float,
 ) -> None:
-    import numpy as np
-
-    from nt2c.io.files import atomic_path
-    from nt2c.io.mrc_writer import MrcWriter
-
     with atomic_path(path) as temporary:
         if path.suffix == ".npy":
             stack = np.lib.format.open_memmap(

@@ -1,38 +1,23 @@
 """`nt2c train`: a denoiser from a recipe."""
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
-from nt2c.cli.devices import check_training_device
+from nt2c.cli.commands import Train
+from nt2c.cli.progress import progress_bar
 from nt2c.cli.terminal import say
 from nt2c.core.errors import SettingsError
+from nt2c.io.recipes import read_settings
+from nt2c.io.weights import write_weights
+from nt2c.report.figures import save_validation
+from nt2c.training.denoiser import train_denoiser
+from nt2c.training.processes import join
+from nt2c.training.settings import Recipe
 
 
-def train(
-    recipe: Annotated[Path, typer.Argument(help="Recipe (TOML), such as recipes/general.toml.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Model file to write.")],
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-) -> None:
-    """Train a denoiser on simulated micrographs.
-
-    The checkpoint, log and validation pictures go to a folder beside the model; run the same
-    command again to continue an interrupted training. Started by torchrun, several processes
-    train together.
-    """
-    from nt2c.cli.progress import progress_bar
-    from nt2c.io.recipes import read_settings
-    from nt2c.io.weights import write_weights
-    from nt2c.report.figures import save_validation
-    from nt2c.training.denoiser import train_denoiser
-    from nt2c.training.processes import join
-    from nt2c.training.settings import Recipe
-
-    check_training_device(device)
+def train(given: Train) -> None:
+    """Train a denoiser, showing how it goes on."""
+    output, device = given.output, given.device
     if output.is_dir():
         raise SettingsError(f"{output}: a folder; give the name of a model file with --output")
-    settings = read_settings(recipe, Recipe)
+    settings = read_settings(given.recipe, Recipe)
     folder = output.with_suffix(".training")
     first = join(device).first
     with progress_bar(disable=not first) as progress:

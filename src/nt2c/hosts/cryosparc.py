@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from nt2c.core.errors import InputError
 from nt2c.core.words import plural
 from nt2c.inference.batch import denoise_files
-from nt2c.inference.settings import DenoiseSettings
+from nt2c.inference.settings import BatchOptions, DenoiseSettings
 from nt2c.inference.summary import FileResult
 from nt2c.io.cs import numbers, resolve, texts, unique_numbers
 from nt2c.io.files import atomic_path
@@ -77,8 +77,8 @@ def denoise_exposures(
     folder: Path,
     model: DenoiserModel,
     settings: DenoiseSettings,
+    options: BatchOptions | None = None,
     *,
-    device: str = "auto",
     dataset: Path | None = None,
     on_result: Callable[[FileResult], None] | None = None,
 ) -> Denoised:
@@ -92,7 +92,7 @@ def denoise_exposures(
         Folder that the paths in the dataset are relative to.
     folder : Path
         For the results; below the project folder if CryoSPARC is to find them.
-    model, settings, device, on_result
+    model, settings, options, on_result
         As for `denoise_files`.
     dataset : Path, optional
         File that the exposures were read from: those exported have paths that start at its folder.
@@ -106,7 +106,7 @@ def denoise_exposures(
     """
     inputs = exposure_inputs(exposures, project_dir, dataset)
     settings = settings.replace(tiff_top_first=True)  # as CryoSPARC reads TIFF
-    summary = denoise_files(inputs, folder, model, settings, device=device, on_result=on_result)
+    summary = denoise_files(inputs, folder, model, settings, options, on_result=on_result)
     by_output = {result.output: result for result in summary.results}
     results = [by_output.get(folder / item.output_name, _left_out(item)) for item in inputs]
     rows = [row for row, result in enumerate(results) if result.status in ("done", "skipped")]

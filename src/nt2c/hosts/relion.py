@@ -1,30 +1,25 @@
 """A job of RELION: its folder, its lists of micrographs, and how it tells RELION that it ended.
 
 RELION starts an external job in the project folder with a folder of its own, and learns of its end
-from an empty file there. What the job made stands in RELION_OUTPUT_NODES.star. Facts are those of
-RELION 5; its 3.1 and 4 read the same files.
+from an empty file there (see `relion_end`). What the job made stands in RELION_OUTPUT_NODES.star.
+Facts are those of RELION 5; its 3.1 and 4 read the same files.
 """
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
-from nt2c.core.errors import InputError, Nt2cError
+from nt2c.core.errors import InputError
 from nt2c.core.words import plural
+from nt2c.hosts.relion_end import JobAborted
 from nt2c.inference.batch import denoise_files
-from nt2c.inference.settings import DenoiseSettings
+from nt2c.inference.settings import BatchOptions, DenoiseSettings
 from nt2c.inference.stopping import Stop
 from nt2c.inference.summary import FileResult
 from nt2c.io.inputs import find_inputs
 from nt2c.io.star_outputs import write_outputs_star
 from nt2c.io.star_text import STAR_HEADER, star_loop, write_star_text
 from nt2c.models.denoiser import DenoiserModel
-
-SUCCESS = "RELION_JOB_EXIT_SUCCESS"
-FAILURE = "RELION_JOB_EXIT_FAILURE"
-ABORTED = "RELION_JOB_EXIT_ABORTED"
-ABORT_NOW = "RELION_JOB_ABORT_NOW"
 
 MICROGRAPHS = "micrographs.star"
 RAW_MICROGRAPHS = "micrographs_raw.star"
@@ -38,58 +33,14 @@ _TYPES = {
 }
 
 
-class JobAborted(Nt2cError):
-    """RELION asked the job to stop."""
-
-
-@contextmanager
-def relion_job(folder: Path) -> Iterator[Callable[[], None]]:
-    """Keep the folder of a job while the block runs, and leave the file that tells how it ended.
-
-    Parameters
-    ----------
-    folder : Path
-        As RELION gave it; made when missing. Files of an earlier run of the job stay, but for
-        those that tell how it ended.
-
-    Yields
-    ------
-    callable
-        To be called now and then: raises `JobAborted` when RELION asks the job to stop.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    forget_end(folder)
-
-    def poll() -> None:
-        if (folder / ABORT_NOW).exists():
-            raise JobAborted("stopped, as RELION asked; Continue does the rest")
-
-    try:
-        yield poll
-    except (JobAborted, KeyboardInterrupt):
-        (folder / ABORT_NOW).unlink(missing_ok=True)
-        (folder / ABORTED).touch()
-        raise
-    except BaseException:
-        (folder / FAILURE).touch()
-        raise
-    (folder / SUCCESS).touch()
-
-
-def forget_end(folder: Path) -> None:
-    """Remove what tells how an earlier run ended, or asked it to stop."""
-    for name in (SUCCESS, FAILURE, ABORTED, ABORT_NOW):
-        (folder / name).unlink(missing_ok=True)
-
-
 def denoise_listed(
     star: Path,
     folder: Path,
     model: DenoiserModel,
     settings: DenoiseSettings,
+    options: BatchOptions,
+    stop: Stop,
     *,
-    device: str = "auto",
-    do_at_most: int | None = None,
     on_result: Callable[[FileResult], None],
     poll: Callable[[], None],
 ) -> list[FileResult]:
@@ -101,10 +52,8 @@ def denoise_listed(
         List of micrographs, relative to the project folder.
     folder : Path
         Of the job. Names are those in the list, without "JobType/jobNNN/".
-    model, settings, device
+    model, settings, options, stop
         As for `denoise_files`.
-    do_at_most : int, optional
-        Stop when so many were denoised by this run.
     on_result : callable
         Called with each result.
     poll : callable
@@ -124,7 +73,6 @@ def denoise_listed(
     SettingsError
         As for `denoise_files`.
     """
-    stop = Stop(do_at_most)
 
     def watch(result: FileResult) -> None:
         on_result(result)
@@ -134,9 +82,8 @@ def denoise_listed(
             stop.request()
 
     inputs = find_inputs([star])
-    summary = denoise_files(
-        inputs, folder, model, settings, device=device, stop=stop, stars=[star], on_result=watch
-    )
+    options = options.replace(stars=(star,))
+    summary = denoise_files(inputs, folder, model, settings, options, stop=stop, on_result=watch)
     poll()
     results = list(summary.results)
     if not any(map(is_there, results)):

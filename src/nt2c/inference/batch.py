@@ -2,16 +2,17 @@
 
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from nt2c.core.device import choose_device, describe_device, split_device
 from nt2c.core.errors import SettingsError
 from nt2c.core.revision import made_by
-from nt2c.inference.plan import Shard, plan_jobs, prepare_folders
-from nt2c.inference.runner import OnResult, Runner, RunOptions
-from nt2c.inference.settings import DenoiseSettings
+from nt2c.inference.plan import plan_jobs, prepare_folders
+from nt2c.inference.runner import OnResult, Runner
+from nt2c.inference.settings import BatchOptions, DenoiseSettings
 from nt2c.inference.stamps import model_fingerprint
 from nt2c.inference.stopping import Stop
 from nt2c.inference.summary import (
@@ -33,16 +34,9 @@ def denoise_files(
     output_dir: Path | str,
     model: DenoiserModel,
     settings: DenoiseSettings | None = None,
+    options: BatchOptions | None = None,
     *,
-    device: str = "auto",
-    suffix: str = "",
-    overwrite: bool = False,
-    shard: Shard | None = None,
-    retry_failed: bool = False,
-    max_memory_gb: float | None = None,
     stop: Stop | None = None,
-    stars: Sequence[Path] = (),
-    json: Path | None = None,
     on_result: OnResult | None = None,
 ) -> Summary:
     """Denoise micrographs into a folder; what is done already is skipped.
@@ -60,24 +54,10 @@ def denoise_files(
         From `load_model`.
     settings : DenoiseSettings, optional
         How to denoise.
-    device : str
-        "auto", "cpu", "cuda", "cuda:N", or "cuda:all": one process for each GPU.
-    suffix : str
-        Put behind the names of the outputs, before ".mrc".
-    overwrite : bool
-        Do all again, and write over files that nt2c did not make. Never over an input.
-    shard : Shard, optional
-        Do only this part of the inputs.
-    retry_failed : bool
-        Try only what failed according to the summary; it keeps what it says of the others.
-    max_memory_gb : float, optional
-        Use about this much memory (on a GPU, of its memory too) at most; by default what is free.
+    options : BatchOptions, optional
+        On which device, what to do again, what part of the inputs. No input is ever written over.
     stop : Stop, optional
         Is looked at before each micrograph; what is not tried is "left".
-    stars : sequence of Path
-        STAR files that the inputs come from, for the summary.
-    json : Path, optional
-        Write the results of this run there too.
     on_result : callable, optional
         Called with each result when it is there.
 
@@ -88,17 +68,15 @@ def denoise_files(
         exist, or there is no summary to retry from.
     """
     started = time.perf_counter()
-    options = RunOptions(
-        settings=settings or DenoiseSettings(), overwrite=overwrite, max_memory_gb=max_memory_gb
-    )
-    folder = Path(output_dir)
-    everything = plan_jobs(list(inputs), folder, suffix)
+    settings, options = settings or DenoiseSettings(), options or BatchOptions()
+    folder, shard = Path(output_dir), options.shard
+    everything = plan_jobs(list(inputs), folder, options.suffix)
     jobs = [job for job in everything if shard is None or shard.has(job.item)]
     path = summary_path(folder, shard)
-    devices = split_device(device)
-    about = describe_run(model, options.settings, devices, shard, stars)
+    devices = split_device(options.device)
+    about = describe_run(model, settings, options)
     about["micrographs"] = len(everything)
-    if retry_failed:
+    if options.retry_failed:
         jobs, earlier = retried(jobs, path)
     else:
         earlier = standing(jobs, path, about)
@@ -107,26 +85,23 @@ def denoise_files(
         raise SettingsError(f"-o {note}")
     if len(devices) > 1:
         shared = everything if shard else jobs
-        results = run_on_devices(devices, model, options, jobs, shared, on_result, stop)
+        make = partial(Runner, model, settings, options)
+        results = run_on_devices(devices, make, jobs, shared, on_result, stop)
     else:
-        runner = Runner(model, options, devices[0])
+        runner = Runner(model, settings, options, devices[0])
         if shard:
             runner.decide_precision(everything)
         results = runner.run(jobs, on_result, stop)
     results = confirmed(results)
     about |= describe_end(started, stop)
     note = try_to_write_summary(path, updated(earlier, results), about, finished=True)
-    if json:
-        note = try_to_write_summary(json, results, about, finished=True) or note
+    if options.json_file:
+        note = try_to_write_summary(options.json_file, results, about, finished=True) or note
     return Summary(tuple(results), about["seconds"], note)
 
 
 def describe_run(
-    model: DenoiserModel,
-    settings: DenoiseSettings,
-    devices: Sequence[str],
-    shard: Shard | None = None,
-    stars: Sequence[Path] = (),
+    model: DenoiserModel, settings: DenoiseSettings, options: BatchOptions
 ) -> dict[str, Any]:
     """Return what a summary file says of a run besides its results.
 
@@ -135,10 +110,11 @@ def describe_run(
     SettingsError
         A device does not exist here.
     """
+    shard, devices = options.shard, split_device(options.device)
     return {
         "made_by": made_by("denoising"),
         "shard": [shard.index, shard.count] if shard else None,
-        "stars": [os.path.abspath(star) for star in stars],
+        "stars": [os.path.abspath(star) for star in options.stars],
         "model": model.metadata.get("name"),
         "model_hash": model_fingerprint(model),
         "device": ", ".join(describe_device(choose_device(name)) for name in devices),

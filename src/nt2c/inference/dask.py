@@ -6,14 +6,13 @@ that come and go, and for programs that use dask already; `nt2c slurm` needs no 
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from nt2c.inference.batch import denoise_files
 from nt2c.inference.merge import Merged, merge_summaries
-from nt2c.inference.plan import Shard
-from nt2c.inference.settings import DenoiseSettings
+from nt2c.inference.settings import BatchOptions, DenoiseSettings, Shard
 from nt2c.inference.summary import FileResult, Summary
 from nt2c.io.inputs import MicrographInput
 from nt2c.models.denoiser import DenoiserModel
@@ -25,11 +24,9 @@ def denoise_on_dask(
     output_dir: Path | str,
     model: DenoiserModel,
     settings: DenoiseSettings | None = None,
+    options: BatchOptions | None = None,
     *,
     parts: int = 32,
-    device: str = "auto",
-    suffix: str = "",
-    stars: Sequence[Path] = (),
     on_result: Callable[[FileResult], None] | None = None,
 ) -> Merged:
     """Denoise micrographs with the workers of a cluster, and join what they say.
@@ -43,8 +40,8 @@ def denoise_on_dask(
         Of a LocalCluster, a SLURMCluster or any other.
     inputs : sequence of MicrographInput
         From `find_inputs`.
-    output_dir, model, settings, device, suffix, stars
-        As for `denoise_files`.
+    output_dir, model, settings, options
+        As for `denoise_files`; the parts are shards.
     parts : int
         Tasks that the micrographs are dealt out to: some for each worker.
     on_result : callable, optional
@@ -62,15 +59,15 @@ def denoise_on_dask(
     """
     from distributed import as_completed
 
-    whole: dict[str, Any] = {
-        "inputs": [replace(item, path=_absolute(item.path)) for item in inputs],
-        "output_dir": _absolute(output_dir),
-        "model": model,
-        "settings": settings,
-        "device": device,
-        "suffix": suffix,
-        "stars": [_absolute(star) for star in stars],
-    }
+    options = options or BatchOptions()
+    folder = _absolute(output_dir)
+    whole = _Whole(
+        [replace(item, path=_absolute(item.path)) for item in inputs],
+        folder,
+        model,
+        settings,
+        options.replace(stars=tuple(map(_absolute, options.stars))),
+    )
     shared = client.submit(_given, whole, pure=False)  # scattered data can die with a worker
     shards = (Shard(index, parts) for index in range(1, parts + 1))
     tasks = [client.submit(_denoise_part, shared, shard, pure=False) for shard in shards]
@@ -78,15 +75,25 @@ def denoise_on_dask(
         for result in task.result().results:
             if on_result:
                 on_result(result)
-    return merge_summaries(whole["output_dir"])
+    return merge_summaries(folder)
 
 
-def _given(whole: dict[str, Any]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Whole:
+    inputs: list[MicrographInput]
+    output_dir: Path
+    model: DenoiserModel
+    settings: DenoiseSettings | None
+    options: BatchOptions
+
+
+def _given(whole: _Whole) -> _Whole:
     return whole
 
 
-def _denoise_part(whole: dict[str, Any], shard: Shard) -> Summary:
-    return denoise_files(**whole, shard=shard)
+def _denoise_part(whole: _Whole, shard: Shard) -> Summary:
+    options = whole.options.replace(shard=shard)
+    return denoise_files(whole.inputs, whole.output_dir, whole.model, whole.settings, options)
 
 
 def _absolute(path: Path | str) -> Path:

@@ -23,10 +23,10 @@ from nt2c.imaging.scale import OUTLIER_SIGMA, Scaling, fit_scaling
 from nt2c.imaging.valid import ValidArea, find_valid_area, mirror_fill
 from nt2c.inference.network import BF16_TOLERANCE, bf16_deviation, run_network
 from nt2c.inference.noise_share import noise_share
+from nt2c.inference.settings import BUNDLED
 from nt2c.io.weights import read_model_file
 from nt2c.models.denoiser import DenoiserModel
 
-BUNDLED = "general"
 Precision = Literal["auto", "fp32", "bf16"]
 
 _ROWS_AT_ONCE = 64

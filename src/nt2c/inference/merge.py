@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nt2c.core.errors import InputError
-from nt2c.inference.plan import Shard
+from nt2c.inference.settings import Shard
 from nt2c.inference.summary import FileResult, read_summary, summary_path, write_summary
 from nt2c.io.mrc import MrcReader
 from nt2c.io.star_outputs import write_outputs_star

@@ -1,12 +1,9 @@
 """Which micrographs a run does, and where their results go."""
 
-import hashlib
 import os
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 from nt2c.core.errors import SettingsError
 from nt2c.inference.stamps import made_by_us
@@ -14,7 +11,6 @@ from nt2c.io.files import remove_stale_temporaries
 from nt2c.io.inputs import MicrographInput
 
 _OVER_INPUT = "is an input and would be written over; give another folder with -o"
-_LAST_NUMBER = re.compile(r"\d+(?=\D*\Z)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,42 +19,6 @@ class Job:
 
     item: MicrographInput
     output: Path
-
-
-@dataclass(frozen=True)
-class Shard:
-    """Part `index` (from 1) of `count` that a set of micrographs is dealt out to.
-
-    The name of the output alone decides the part. So a micrograph stays in its part when others
-    come or go, no two parts write one file, and all processes agree without talking. Micrographs
-    whose names differ in the last number alone are dealt out in turn: each part gets as many, give
-    or take two. Elsewhere chance decides: of 10,000 in 10 parts each gets about 1000 +- 30.
-    """
-
-    index: int
-    count: int
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read "i/n".
-
-        Raises
-        ------
-        SettingsError
-            The text is something else, or i is not one of 1 to n.
-        """
-        found = re.fullmatch(r"(\d+)/(\d+)", text)
-        if not found or not 1 <= int(found[1]) <= int(found[2]):
-            raise SettingsError(f"--shard {text}: give i/n with i from 1 to n, such as 1/4")
-        return cls(int(found[1]), int(found[2]))
-
-    def has(self, item: MicrographInput) -> bool:
-        """Tell whether a micrograph belongs to this part."""
-        found = _LAST_NUMBER.search(item.output_name)
-        turn, place = divmod(int(found[0]) if found else 0, self.count)
-        series = f"{_LAST_NUMBER.sub('*', item.output_name)} {turn}"
-        digest = hashlib.sha256(series.encode("utf-8", "surrogateescape")).digest()
-        return (int.from_bytes(digest[:8]) + place) % self.count == self.index - 1
 
 
 def plan_jobs(items: Sequence[MicrographInput], folder: Path, suffix: str) -> list[Job]:

@@ -17,14 +17,13 @@ from numpy.typing import NDArray
 
 from nt2c.core.device import free_memory_bytes, is_out_of_memory
 from nt2c.core.errors import InputError
-from nt2c.core.settings import Settings
 from nt2c.inference.denoiser import Denoiser, Prepared
 from nt2c.inference.flow import MemoryGate, Sink, ahead
 from nt2c.inference.noise_share import noise_warnings
 from nt2c.inference.plan import Job
 from nt2c.inference.polarity import polarity_warnings
 from nt2c.inference.reading import Reader, Section, Skip, Source
-from nt2c.inference.settings import DenoiseSettings
+from nt2c.inference.settings import BatchOptions, DenoiseSettings
 from nt2c.inference.stamps import model_fingerprint
 from nt2c.inference.stopping import Stop
 from nt2c.inference.summary import FileResult
@@ -37,24 +36,6 @@ Image = NDArray[np.float32]
 _SHARE_FOR_IMAGES = 0.5  # of the memory that is free at the start
 
 
-class RunOptions(Settings):
-    """How a batch is done; what decides its values is in `settings`.
-
-    Attributes
-    ----------
-    settings : DenoiseSettings
-        How micrographs are denoised.
-    overwrite : bool
-        Do all again, and write over files that nt2c did not make. Never over an input.
-    max_memory_gb : float or None
-        Use about this much memory (on a GPU, of its memory too) at most; by default what is free.
-    """
-
-    settings: DenoiseSettings = DenoiseSettings()
-    overwrite: bool = False
-    max_memory_gb: float | None = None
-
-
 class Runner:
     """A model made ready on a device, to denoise one batch of micrographs after another.
 
@@ -62,10 +43,12 @@ class Runner:
     ----------
     model : DenoiserModel
         From `load_model`.
-    options : RunOptions
-        How to do it.
+    settings : DenoiseSettings
+        How micrographs are denoised.
+    options : BatchOptions
+        What to do again, and how much memory to use.
     device : str
-        "auto", "cpu", "cuda" or "cuda:N".
+        "auto", "cpu", "cuda" or "cuda:N", in place of that of the options.
 
     Raises
     ------
@@ -73,9 +56,10 @@ class Runner:
         The device does not exist here.
     """
 
-    def __init__(self, model: DenoiserModel, options: RunOptions, device: str) -> None:
+    def __init__(
+        self, model: DenoiserModel, settings: DenoiseSettings, options: BatchOptions, device: str
+    ) -> None:
         limit = None if options.max_memory_gb is None else int(options.max_memory_gb * 1e9)
-        settings = options.settings
         self.denoiser = Denoiser(
             model,
             device=device,

@@ -1,38 +1,100 @@
-"""Settings of a denoising run: what decides the values of the result, and nothing else."""
+"""How micrographs are denoised, and how a batch of them is done."""
 
-from typing import Literal
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
+from nt2c.core.options import Devices, PixelSizeA
 from nt2c.core.settings import Settings
+
+if TYPE_CHECKING:  # options are read without it, and without what it needs
+    from nt2c.io.inputs import MicrographInput
+
+BUNDLED = "general"
+"""Name of the model that is taken where none is named."""
+
+_LAST_NUMBER = re.compile(r"\d+(?=\D*\Z)")
 
 
 class DenoiseSettings(Settings):
-    """How micrographs are denoised; two runs with equal settings give equal results.
+    """What decides the values of the result: two runs with equal settings give equal results."""
 
-    Attributes
-    ----------
-    pixel_size_a : float or None
-        The user's pixel size, angstrom; counts before that of STAR file and header.
-    output_pixel_size_a : float or None
-        Sampling of the result, angstrom; that of the input by default.
-    precision : str
-        "fp32", "bf16", or "auto": bf16 where the device is built for it and the result agrees.
-    keep_background : bool
-        Keep the slow background (ice gradient) instead of its mean.
-    float16 : bool
-        Write half-precision files.
-    sum_frames : bool
-        A file with several images is a movie, of which the sum of the frames is denoised.
-    tiff_top_first : bool
-        Row 0 of the result is the first row of a TIFF, as CryoSPARC has it; by default the last, as
-        RELION and IMOD have it.
+    pixel_size_a: PixelSizeA | None = Field(
+        None, description="Pixel size in angstrom, where the files are wrong."
+    )
+    output_pixel_size_a: PixelSizeA | None = Field(
+        None, description="Write at this sampling; by default that of the input."
+    )
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="fp32, bf16, or auto: bf16 where it is fast and changes less than 1 %."
+    )
+    keep_background: bool = Field(False, description="Keep the slow background (ice gradient).")
+    float16: bool = Field(False, description="Half the size; old programs cannot read it.")
+    sum_frames: bool = Field(False, description="Files are movies with aligned frames; .eer too.")
+    tiff_top_first: bool = False
+    """Row 0 of the result is the first row of a TIFF, as CryoSPARC has it; by default the last, as
+    RELION and IMOD have it."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Part `index` (from 1) of `count` that a set of micrographs is dealt out to.
+
+    The name of the output alone decides the part. So a micrograph stays in its part when others
+    come or go, no two parts write one file, and all processes agree without talking. Micrographs
+    whose names differ in the last number alone are dealt out in turn: each part gets as many, give
+    or take two. Elsewhere chance decides: of 10,000 in 10 parts each gets about 1000 +- 30.
     """
 
-    pixel_size_a: float | None = Field(None, gt=0)
-    output_pixel_size_a: float | None = Field(None, gt=0)
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    keep_background: bool = False
-    float16: bool = False
-    sum_frames: bool = False
-    tiff_top_first: bool = False
+    index: int
+    count: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read "i/n".
+
+        Raises
+        ------
+        ValueError
+            The text is something else, or i is not one of 1 to n.
+        """
+        found = re.fullmatch(r"(\d+)/(\d+)", text)
+        if not found or not 1 <= int(found[1]) <= int(found[2]):
+            raise ValueError("give i/n with i from 1 to n, such as 1/4")
+        return cls(int(found[1]), int(found[2]))
+
+    def has(self, item: "MicrographInput") -> bool:
+        """Tell whether a micrograph belongs to this part."""
+        found = _LAST_NUMBER.search(item.output_name)
+        turn, place = divmod(int(found[0]) if found else 0, self.count)
+        series = f"{_LAST_NUMBER.sub('*', item.output_name)} {turn}"
+        digest = hashlib.sha256(series.encode("utf-8", "surrogateescape")).digest()
+        return (int.from_bytes(digest[:8]) + place) % self.count == self.index - 1
+
+
+def _shard(given: Any) -> Any:
+    return Shard.parse(given) if isinstance(given, str) else given
+
+
+class BatchOptions(Settings):
+    """How a batch is done; what decides its values is in `DenoiseSettings`."""
+
+    device: Devices = Field(
+        "auto", description="auto, cpu, cuda, cuda:N, or cuda:all: one process for each GPU."
+    )
+    suffix: str = Field("", title="S", description="Put behind the names of the results.")
+    overwrite: bool = Field(False, description="Do all again, and replace files of other programs.")
+    shard: Annotated[Shard, BeforeValidator(_shard)] | None = Field(
+        None, title="I/N", description="Do part I of N; `nt2c merge` joins the accounts."
+    )
+    retry_failed: bool = Field(False, description="Do only what failed in the last run.")
+    max_memory_gb: float | None = Field(
+        None, gt=0, description="Use about this much memory; by default what is free."
+    )
+    json_file: Path | None = Field(None, description="Write what was done as JSON.")
+    stars: tuple[Path, ...] = ()
+    """STAR files that the inputs come from, for the summary."""

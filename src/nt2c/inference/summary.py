@@ -16,7 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nt2c.core.errors import InputError, SettingsError
 from nt2c.core.version import __version__
-from nt2c.inference.plan import Job, Shard
+from nt2c.inference.plan import Job
+from nt2c.inference.settings import Shard
 from nt2c.io.records import read_json, write_json
 
 FORMAT = 1

@@ -3,7 +3,7 @@
 import multiprocessing
 import pickle
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -12,18 +12,16 @@ import torch
 
 from nt2c.core.device import set_threads
 from nt2c.inference.plan import Job
-from nt2c.inference.runner import OnResult, Runner, RunOptions
+from nt2c.inference.runner import OnResult, Runner
 from nt2c.inference.stopping import Stop
 from nt2c.inference.summary import FileResult
-from nt2c.models.denoiser import DenoiserModel
 
 _LOOK_EVERY_S = 0.5
 
 
 def run_on_devices(
     devices: Sequence[str],
-    model: DenoiserModel,
-    options: RunOptions,
+    make: Callable[[str], Runner],
     jobs: Sequence[Job],
     shared: Sequence[Job],
     on_result: OnResult | None = None,
@@ -35,8 +33,10 @@ def run_on_devices(
     ----------
     devices : sequence of str
         "cpu" or "cuda:N".
-    model, options, jobs, on_result, stop
-        As for `Runner`. Results are told as they come.
+    make : callable
+        Makes the runner for a device; can be pickled.
+    jobs, on_result, stop
+        As for `Runner.run`. Results are told as they come.
     shared : sequence of Job
         All jobs of which these may be a part: the first of them decides the precision for all.
 
@@ -50,7 +50,7 @@ def run_on_devices(
         _Work(device, threads, tuple(jobs[index :: len(devices)]), tuple(shared), share)
         for index, (device, share) in enumerate(zip(devices, _shares(stop, devices), strict=True))
     ]
-    frozen = pickle.dumps((model, options))
+    frozen = pickle.dumps(make)
     workers = [_start(part, frozen) for part in work]
     results: list[list[FileResult]] = [[] for _ in workers]
     told_to_stop = False
@@ -105,10 +105,10 @@ def _do(work: _Work, frozen: bytes, connection: Connection) -> None:
     """Be one of the processes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process hears of it and tells
     set_threads(work.threads)
-    model, options = pickle.loads(frozen)
+    make: Callable[[str], Runner] = pickle.loads(frozen)
     stop = Stop(work.at_most)
     with stop.on_signals([signal.SIGTERM]):
-        runner = Runner(model, options, work.device)
+        runner = make(work.device)
         runner.decide_precision(work.shared)
         runner.run(work.jobs, connection.send, stop)
     connection.close()

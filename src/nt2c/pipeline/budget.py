@@ -6,30 +6,11 @@ They are decided once, from the measured time of a step, and kept: a fit that go
 from collections.abc import Callable
 from pathlib import Path
 
-from nt2c.core.errors import SettingsError
 from nt2c.io.records import read_json, write_json
 from nt2c.training.denoiser import Pace
 
 STEPS = "steps.json"
 LEAST_STEPS = 20
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
-
-
-def seconds_of(text: str) -> float:
-    """Read a time such as "90s", "10m" or "1.5h".
-
-    Raises
-    ------
-    SettingsError
-        It is no such thing, or not above 0.
-    """
-    try:
-        seconds = float(text[:-1]) * _UNITS[text[-1:]]
-    except (ValueError, KeyError):
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise SettingsError(f"--time {text}: give a time such as 90s, 10m or 1.5h")
-    return seconds
 
 
 def steps_within(

@@ -13,10 +13,10 @@ from nt2c.core.device import choose_device
 from nt2c.core.random import stream
 from nt2c.core.words import plural
 from nt2c.models.synthesizer import NoiseSynthesizer
+from nt2c.noise.kinds import NoiseKind
 from nt2c.noise.samplers import BootstrapNoise, ColouredNoise, NoiseSampler, WhiteNoise
 from nt2c.noise.statistics import LEAST_WINDOWS, Fidelity, compare
 from nt2c.pipeline.job import FitJob, Watch
-from nt2c.pipeline.settings import NoiseKind
 from nt2c.pipeline.window_files import load_windows, read_places
 from nt2c.training.processes import join
 from nt2c.training.sampler_files import write_sampler

@@ -1,7 +1,7 @@
 """Settings of a fit: one recipe describes how a model is made from micrographs."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
 from pydantic import Field, model_validator
 
@@ -11,6 +11,7 @@ from nt2c.io.recipes import read_settings, recipe_folder
 from nt2c.io.star import StarOptics
 from nt2c.models.unet import UNetSettings
 from nt2c.noise.extraction import ExtractionSettings
+from nt2c.noise.kinds import NoiseKind
 from nt2c.noise.transfer import TransferSettings
 from nt2c.simulation.settings import SimulationSettings
 from nt2c.training.settings import (
@@ -20,8 +21,6 @@ from nt2c.training.settings import (
     RecorruptedSettings,
 )
 from nt2c.training.synthesizer import SynthesizerSettings
-
-NoiseKind = Literal["wgan", "coloured", "bootstrap", "white"]
 
 
 class FitRecipe(Settings):
