@@ -27,17 +27,23 @@ from nt2c.simulation.settings import NoiseSettings
 KINDS = ("film", "coloured", "lines", "blocks", "modulated", "tails", "filtered")
 
 
-def draw_noise(settings: NoiseSettings, generator: torch.Generator) -> dict[str, dict[str, Any]]:
-    """Draw which kinds a field has, and their parameters (units in the names)."""
+def draw_noise(
+    settings: NoiseSettings, generator: torch.Generator, *, carbon: bool = False
+) -> dict[str, dict[str, Any]]:
+    """Draw which kinds a field has, and their parameters (units in the names).
+
+    Where there is further noise at all, the `carbon` at an edge is a film of any strength too.
+    """
     draw = Draw(generator)
+    edge = {"carbon": _film(settings, draw)} if carbon and settings.share else {}
     if not draw.chance(settings.share):
-        return {}
+        return edge
     chosen: list[str] = []
     for probability in (1.0, 0.5, 0.3):
         if draw.chance(probability):
             kind = draw.choice(settings.kinds)
             chosen += [kind] if kind not in chosen else []
-    return {kind: _PARAMETERS[kind](settings, draw) for kind in chosen}
+    return edge | {kind: _PARAMETERS[kind](settings, draw) for kind in chosen}
 
 
 def _film(settings: NoiseSettings, draw: Draw) -> dict[str, Any]:
@@ -116,8 +122,8 @@ _PARAMETERS = {
 
 
 def added_variance(drawn: dict[str, dict[str, Any]]) -> float:
-    """Sum of the variances that are added to the counting noise."""
-    return sum(kind.get("variance", 0.0) for kind in drawn.values())
+    """Sum of the variances that are added to the counting noise, where particles are."""
+    return sum(kind.get("variance", 0.0) for name, kind in drawn.items() if name != "carbon")
 
 
 def film(
@@ -273,8 +279,8 @@ class FieldNoise:
         Of the optics, there.
     pixel_size_a, voltage_kv : float
         Of the simulation.
-    shape : tuple of int
-        Field (y, x).
+    carbon : Tensor
+        Share (y, x) of the thickness of a carbon film.
     generator : torch.Generator
         Stream on the device of `k`.
 
@@ -294,9 +300,10 @@ class FieldNoise:
         transfer: Tensor,
         pixel_size_a: float,
         voltage_kv: float,
-        shape: tuple[int, int],
+        carbon: Tensor,
         generator: torch.Generator,
     ) -> None:
+        shape = (carbon.shape[0], carbon.shape[1])
         self._drawn = drawn
         self._k = k
         self._pixel_size_a = pixel_size_a
@@ -312,6 +319,9 @@ class FieldNoise:
             self.film = self.strength * film(
                 drawn["film"], transfer, k, pixel_size_a, shape, generator
             )
+        if "carbon" in drawn:
+            edge = film(drawn["carbon"], transfer, k, pixel_size_a, shape, generator)
+            self.film = self.film + carbon * edge
         if "blocks" in drawn:
             offset, self.gain = blocks(drawn["blocks"], shape, generator, k.device)
             self._offset = offset / 2**0.5  # both halves have the same

@@ -161,7 +161,9 @@ def simulate(
 
     parameters = [draw_parameters(imaging, placement) for _ in range(batch)]
     for drawn in parameters:
-        drawn["noise"] = further_noise.draw_noise(settings.noise, placement)
+        drawn["noise"] = further_noise.draw_noise(
+            settings.noise, placement, carbon=drawn["carbon"]
+        )
     fields, coordinates = [], []
     for drawn in parameters:
         field, centres, names = specimen_field(bank, shape, pixel_a, settings.specimen, placement)
@@ -243,8 +245,8 @@ def simulate(
     # Particles on carbon are left out; contamination only weakens those that it covers.
     particles = particles * gain * (1 - carbon)
     further = [
-        further_noise.FieldNoise(p["noise"], k, t, pixel_a, imaging.voltage_kv, shape, noise)
-        for p, t in zip(parameters, transfer, strict=True)
+        further_noise.FieldNoise(p["noise"], k, t, pixel_a, imaging.voltage_kv, c, noise)
+        for p, t, c in zip(parameters, transfer, carbon, strict=True)
     ]
     film = torch.stack([f.film for f in further]) / mean.sqrt()
     contrast = apply_filter(particles + texture + glass, root_dqe) + film
