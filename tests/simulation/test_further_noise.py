@@ -36,7 +36,7 @@ DRAWN = {
 
 def run(monkeypatch, drawn, *, empty=True, seed=1):
     """Simulate one field with the kinds of noise given."""
-    monkeypatch.setattr(further_noise, "draw_noise", lambda settings, generator: drawn)
+    monkeypatch.setattr(further_noise, "draw_noise", lambda *_, **__: drawn)
     return simulate(
         [blob_species()],
         settings_for(empty=empty, shape=SHAPE),
@@ -206,3 +206,24 @@ def test_each_kind_makes_a_finite_micrograph_of_any_draw():
         for image in (batch.even, batch.odd, batch.clean, batch.surroundings):
             assert bool(image.isfinite().all()), kind
         assert all(list(p["noise"]) == [kind] for p in batch.parameters)
+
+
+def test_carbon_of_an_edge_is_a_film_of_its_own_and_the_hole_is_free_of_it():
+    carbon = torch.zeros(SHAPE)
+    carbon[:, SHAPE[1] // 2 :] = 1.0
+    drawn = {"carbon": FILM | {"variance": 9.0}}
+    ones = torch.ones_like(K)
+    noise = further_noise.FieldNoise(drawn, K, ones, PIXEL_A, 300.0, carbon, stream(1, "noise"))
+    hole, film = noise.film.tensor_split(2, 1)
+    assert bool((hole == 0).all())
+    assert float(film.var()) == pytest.approx(9, rel=0.1)
+    assert further_noise.added_variance(drawn) == 0  # there are no particles on it
+
+
+def test_carbon_is_a_film_where_there_is_further_noise_at_all():
+    generator = stream(1, "draw")
+    plain, further = NoiseSettings(), NoiseSettings(share=0.5, kinds=("tails",))
+    assert further_noise.draw_noise(plain, generator, carbon=True) == {}
+    draws = [further_noise.draw_noise(further, generator, carbon=True) for _ in range(50)]
+    assert all("carbon" in drawn for drawn in draws)
+    assert {"tails" in drawn for drawn in draws} == {True, False}

@@ -13,7 +13,13 @@ from nt2c.io.records import read_records
 from nt2c.models.denoiser import DenoiserModel
 from nt2c.models.unet import UNet, UNetSettings
 from nt2c.noise.samplers import WhiteNoise
-from nt2c.training.denoiser import DenoisingTask, left_in_windows, train_denoiser
+from nt2c.training.denoiser import (
+    DenoisingTask,
+    correlation_weight,
+    left_in_windows,
+    squared_error,
+    train_denoiser,
+)
 from nt2c.training.digest import digest
 from nt2c.training.loop import LOG
 from nt2c.training.recorrupted import (
@@ -246,3 +252,23 @@ def test_what_is_left_in_windows_of_any_side() -> None:
     for stride in (4, 16):
         assert left_in_windows(Passes(), windows, stride) == pytest.approx(float(windows.var()))
         assert left_in_windows(Passes(0.0), windows + 3, stride) == 0
+
+
+def test_weight_of_a_crop_is_the_slope_of_its_correlation():
+    """The weighted gradient of the relative error is that of -r, at the best scale."""
+    generator = torch.Generator().manual_seed(3)
+    clean = torch.randn(3, 1, 32, 32, generator=generator)
+    noise = torch.randn(3, 1, 32, 32, generator=generator)
+    output = clean + noise * torch.tensor([0.5, 1.0, 3.0])[:, None, None, None]
+    power = output.square().mean((1, 2, 3), keepdim=True)
+    output = output * (output * clean).mean((1, 2, 3), keepdim=True) / power
+    output.requires_grad_(True)
+
+    def gradient(loss):
+        return torch.autograd.grad(loss.sum(), output)[0]
+
+    relative = squared_error(output, clean) / clean.square().mean((1, 2, 3))
+    found = gradient(relative * correlation_weight(output.detach(), clean))
+    both = (output * clean).mean((1, 2, 3))
+    powers = output.square().mean((1, 2, 3)) * clean.square().mean((1, 2, 3))
+    torch.testing.assert_close(found, gradient(-both / powers.sqrt()), rtol=1e-3, atol=1e-7)

@@ -62,7 +62,7 @@ def _film(settings: NoiseSettings, draw: Draw) -> dict[str, Any]:
 def _coloured(settings: NoiseSettings, draw: Draw) -> dict[str, Any]:
     return {
         "variance": draw.log_uniform(*settings.coloured_variance),
-        "shape": draw.choice(("power law", "band", "low band")),
+        "shape": draw.choice(("power law", "power law", "band", "low band")),
         "exponent": draw.uniform(0.5, 2.5),
         "centre_per_a": 1 / draw.log_uniform(12.0, 150.0),
         "width": draw.uniform(0.1, 0.8),

@@ -161,9 +161,7 @@ def simulate(
 
     parameters = [draw_parameters(imaging, placement) for _ in range(batch)]
     for drawn in parameters:
-        drawn["noise"] = further_noise.draw_noise(
-            settings.noise, placement, carbon=drawn["carbon"]
-        )
+        drawn["noise"] = further_noise.draw_noise(settings.noise, placement, carbon=drawn["carbon"])
     fields, coordinates = [], []
     for drawn in parameters:
         field, centres, names = specimen_field(bank, shape, pixel_a, settings.specimen, placement)

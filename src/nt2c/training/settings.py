@@ -55,6 +55,9 @@ class PairSettings(Settings):
     pool: int = Field(64, ge=1, description="fields kept, from which crops are drawn")
     species_life: int = Field(8, ge=1, description="draws of fields until a species is replaced")
     loss_floor: float = Field(0.02, gt=0, description="signal power at which errors count fully")
+    weight_by_correlation: bool = Field(
+        False, description="the error of a crop counts as its correlation would: faint ones more"
+    )
     validation_fields: int = Field(12, ge=1)
 
 
