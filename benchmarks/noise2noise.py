@@ -22,7 +22,8 @@ from nt2c.core.random import stream
 from nt2c.inference.denoiser import load_model, prepare
 from nt2c.io.weights import write_weights
 from nt2c.models.denoiser import DenoiserModel
-from nt2c.models.unet import UNet, network_input
+from nt2c.models.network import network_input
+from nt2c.models.unet import UNet
 from nt2c.training.loop import Network, train
 from nt2c.training.settings import OptimizerSettings
 

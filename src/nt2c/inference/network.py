@@ -9,16 +9,13 @@ from torch import Tensor
 from nt2c.core.device import free_memory_bytes, is_out_of_memory
 from nt2c.imaging.noise_spectrum import NoiseSpectrum
 from nt2c.imaging.tiles import plan_tiles
-from nt2c.models.unet import UNet, network_input
+from nt2c.models.network import DenoisingNetwork, network_input
 
 BF16_TOLERANCE = 0.01
 """Greatest difference of a bfloat16 result, in standard deviations of the result."""
 
 _BORDER_PX = 32  # mirrored around the image, so that its edge is nothing special
 _CHECK_PX = 512  # side of the crop on which bfloat16 is compared
-# Peak memory of U-Nets with 16, 32 and 48 channels at the finest level on 1.5 to 2 thousand px
-# images was 4.7 to 5.1 bytes per pixel and channel (torch 2.13, CPU, float32, resident set).
-_BYTES_PER_PX_AND_CHANNEL = 6
 _SHARE_OF_MEMORY = 0.5
 # On the CPU torch computes a convolution by other code, with another rounding, where the input
 # holds no more values than this; windows larger than that at every level give equal bits.
@@ -26,7 +23,7 @@ _SMALL_CONVOLUTION = 20480
 
 
 def run_network(
-    network: UNet,
+    network: DenoisingNetwork,
     image: Float32[Tensor, "y x"],
     *,
     noise: NoiseSpectrum | None = None,
@@ -38,7 +35,7 @@ def run_network(
 
     Parameters
     ----------
-    network : UNet
+    network : DenoisingNetwork
         On the device of `image`.
     image : Tensor
         In units of the noise, at the working pixel size.
@@ -71,7 +68,7 @@ def run_network(
     return result[_BORDER_PX : _BORDER_PX + height, _BORDER_PX : _BORDER_PX + width]
 
 
-def bf16_deviation(network: UNet, image: Float32[Tensor, "y x"]) -> float:
+def bf16_deviation(network: DenoisingNetwork, image: Float32[Tensor, "y x"]) -> float:
     """Standard deviation of (bfloat16 - float32 result), in that of the result.
 
     Measured on the middle of `image`, at most 512 pixels wide. Infinite where the result is flat.
@@ -85,19 +82,16 @@ def bf16_deviation(network: UNet, image: Float32[Tensor, "y x"]) -> float:
     return float((run_network(network, middle, bf16=True) - exact).std()) / spread
 
 
-def _fitting_side(network: UNet, padded: Tensor, max_memory_bytes: int | None) -> int:
+def _fitting_side(network: DenoisingNetwork, padded: Tensor, max_memory_bytes: int | None) -> int:
     """Side of the tiles that fit into the free memory; the longer side when the whole does."""
-    per_px = 24 + _BYTES_PER_PX_AND_CHANNEL * network.settings.widths[0]
     free = max(0, free_memory_bytes(padded.device, max_memory_bytes))
-    pixels = _SHARE_OF_MEMORY * free / per_px
+    pixels = _SHARE_OF_MEMORY * free / network.bytes_per_px
     return max(padded.shape[-2:]) if padded[0].numel() <= pixels else int(pixels**0.5)
 
 
-def _least_side(network: UNet, shorter: int) -> int:
+def _least_side(network: DenoisingNetwork, shorter: int) -> int:
     """Smallest side of a window: half of it is not halo, and it is computed like the whole."""
-    channels = (8, *network.settings.widths)  # the stem sees 2 x 2 blocks, like the finest level
-    pixels = [2, *(2 ** (level + 1) for level in range(len(network.settings.widths)))]
-    area = max(_SMALL_CONVOLUTION * p**2 // c + p**2 for p, c in zip(pixels, channels, strict=True))
+    area = max(_SMALL_CONVOLUTION * p**2 // c + p**2 for p, c in network.levels)
     side = max(math.ceil(area**0.5), -(-area // shorter))
     return max(4 * network.receptive_field_px, _multiple(side, network.stride))
 
@@ -113,7 +107,7 @@ def _widened(span: tuple[int, int], least: int, size: int) -> tuple[int, int]:
 
 
 def _run_tiles(
-    network: UNet, padded: Tensor, condition: Tensor, side: int, least: int, bf16: bool
+    network: DenoisingNetwork, padded: Tensor, condition: Tensor, side: int, least: int, bf16: bool
 ) -> Tensor:
     result = torch.empty_like(padded[0])
     shape = (padded.shape[-2], padded.shape[-1])

@@ -7,7 +7,7 @@ from torch import Tensor
 from nt2c.core.random import stream
 from nt2c.imaging.noise_spectrum import NoiseSpectrum
 from nt2c.inference.network import run_network
-from nt2c.models.unet import UNet
+from nt2c.models.network import DenoisingNetwork
 
 MOST_NOISE = 0.25
 """Share of noise above which a warning is given."""
@@ -17,7 +17,7 @@ _MARGIN_PX = 32  # drawn noise is periodic; a micrograph is not
 
 
 def noise_share(
-    network: UNet, noise: NoiseSpectrum, estimate: Float32[Tensor, "y x"], *, bf16: bool
+    network: DenoisingNetwork, noise: NoiseSpectrum, estimate: Float32[Tensor, "y x"], *, bf16: bool
 ) -> float:
     """Share of a denoised micrograph that the network makes of noise like this alone, 0 to 1.
 
@@ -28,7 +28,7 @@ def noise_share(
 
     Parameters
     ----------
-    network : UNet
+    network : DenoisingNetwork
         On the device of `noise`.
     noise : NoiseSpectrum
         Measured on the micrograph, in the units in which the network had it.

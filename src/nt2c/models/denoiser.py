@@ -8,16 +8,20 @@ from pydantic import BaseModel, Field, ValidationError
 from torch import Tensor
 
 from nt2c.core.errors import InputError
-from nt2c.models.unet import UNet, UNetSettings
+from nt2c.models.network import DenoisingNetwork
+from nt2c.models.unet import UNetSettings
 
 FORMAT = 2
+
+NetworkSettings = UNetSettings
+"""Settings of any network that recipes and files may hold: a union, `UNetSettings | ...`."""
 
 
 class _Description(BaseModel):
     """What a model file must say; what else it says is kept as it is."""
 
     name: str
-    network: UNetSettings
+    network: NetworkSettings
     pixel_size_a: float = Field(gt=0, allow_inf_nan=False)
 
 
@@ -28,7 +32,7 @@ class DenoiserModel:
     `metadata` holds at least `name`; `recipe`, `seed`, `figures` and the like are free.
     """
 
-    network: UNet
+    network: DenoisingNetwork
     pixel_size_a: float
     metadata: dict[str, Any]
 
@@ -74,7 +78,7 @@ class DenoiserModel:
                 f"{where}: damaged description: '{key}': {first['msg']}; fetch or train it again"
             ) from None
         with torch.device("meta"):  # takes no memory: what the file says may be wrong
-            network = UNet(head.network)
+            network = head.network.build()
         try:
             network.load_state_dict({k: v.float() for k, v in tensors.items()}, assign=True)
         except RuntimeError as error:

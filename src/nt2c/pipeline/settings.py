@@ -9,7 +9,7 @@ from nt2c.core.errors import SettingsError
 from nt2c.core.settings import Settings
 from nt2c.io.recipes import read_settings, recipe_folder
 from nt2c.io.star import StarOptics
-from nt2c.models.unet import UNetSettings
+from nt2c.models.denoiser import NetworkSettings
 from nt2c.noise.extraction import ExtractionSettings
 from nt2c.noise.kinds import NoiseKind
 from nt2c.noise.transfer import TransferSettings
@@ -39,7 +39,7 @@ class FitRecipe(Settings):
     synthesizer: SynthesizerSettings = SynthesizerSettings()
     transfer: TransferSettings = TransferSettings()
     simulation: SimulationSettings = SimulationSettings()
-    network: UNetSettings | None = Field(
+    network: NetworkSettings | None = Field(
         None, description="trained from scratch; without it the coarse model is trained on"
     )
     pairs: PairSettings = PairSettings()
@@ -52,12 +52,12 @@ class FitRecipe(Settings):
             self.denoiser(self.network, self.simulation.pixel_size_a)
         return self
 
-    def denoiser(self, coarse: UNetSettings, pixel_size_a: float) -> Recipe:
+    def denoiser(self, coarse: NetworkSettings, pixel_size_a: float) -> Recipe:
         """Recipe of the final denoiser.
 
         Parameters
         ----------
-        coarse : UNetSettings
+        coarse : NetworkSettings
             Network of the coarse model, for a recipe without one of its own.
         pixel_size_a : float
             Working pixel size of the coarse model, which the windows have too.

@@ -14,7 +14,7 @@ from nt2c.core.device import choose_device
 from nt2c.core.errors import SettingsError
 from nt2c.core.random import stream
 from nt2c.models.denoiser import DenoiserModel
-from nt2c.models.unet import UNet, network_input
+from nt2c.models.network import DenoisingNetwork, network_input
 from nt2c.training.digest import digest
 from nt2c.training.loop import Network, in_precision, train, training_precision
 from nt2c.training.pairs import Pairs, PairSource, Source
@@ -68,7 +68,7 @@ class DenoisingTask:
         self._real_power = real.signal_power if real else 0.0
         self._team = team
         self._windows = None if windows is None else windows.to(device)
-        self._stride = 2 ** len(recipe.network.widths)
+        self._stride = recipe.network.stride
         self._held_out: tuple[Pairs, Pairs] | None = None
 
     def loss(self, network: Network, step: int) -> Tensor:
@@ -242,7 +242,7 @@ def train_denoiser(
     metadata["precision"] = training_precision(recipe.optimizer, where, team)
     if given:
         metadata["given"] = given
-    assert isinstance(trained, UNet)
+    assert isinstance(trained, DenoisingNetwork)
     return DenoiserModel(trained.cpu(), recipe.simulation.pixel_size_a, metadata)
 
 
@@ -294,11 +294,11 @@ def measure_pace(
     return Pace(each, max(0.0, first - each) / recipe.pairs.pool, pixel_s)
 
 
-def _first_network(recipe: Recipe, start: DenoiserModel | None) -> UNet:
+def _first_network(recipe: Recipe, start: DenoiserModel | None) -> DenoisingNetwork:
     """Network with the weights of `start`, or with random ones of the recipe's seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(stream(recipe.seed, "initial weights").initial_seed()) % 2**63)
-        network = UNet(recipe.network)
+        network = recipe.network.build()
     if start is None:
         return network
     if start.network.settings != recipe.network:

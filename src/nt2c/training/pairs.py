@@ -10,7 +10,7 @@ from torch import Tensor
 from nt2c.core.random import stream
 from nt2c.imaging.lines import without_lines
 from nt2c.imaging.scale import Scaling, clip_outliers, fit_scaling, slow_background
-from nt2c.models.unet import network_input
+from nt2c.models.network import network_input
 from nt2c.simulation.bank import Species, procedural_bank
 from nt2c.simulation.micrograph import SimulatedBatch, simulate
 from nt2c.simulation.settings import SimulationSettings

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nt2c.core.errors import InputError
 from nt2c.core.random import stream
-from nt2c.models.unet import network_input
+from nt2c.models.network import network_input
 from nt2c.noise.features import moments, skewness_and_kurtosis
 from nt2c.noise.samplers import NoiseSampler
 from nt2c.training.digest import digest

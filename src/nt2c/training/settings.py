@@ -5,6 +5,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from nt2c.core.settings import Settings
+from nt2c.models.denoiser import NetworkSettings
 from nt2c.models.unet import UNetSettings
 from nt2c.simulation.settings import SimulationSettings
 
@@ -82,14 +83,14 @@ class Recipe(Settings):
     name: str
     seed: int = Field(0, ge=0)
     simulation: SimulationSettings = SimulationSettings()
-    network: UNetSettings = UNetSettings()
+    network: NetworkSettings = UNetSettings()
     pairs: PairSettings = PairSettings()
     recorrupted: RecorruptedSettings = RecorruptedSettings()
     optimizer: OptimizerSettings = OptimizerSettings()
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Self:
-        stride = 2 ** len(self.network.widths)
+        stride = self.network.stride
         if self.pairs.crop_px % stride:
             raise ValueError(f"pairs.crop_px must be a multiple of the network's stride {stride}")
         if self.pairs.crop_px > min(self.simulation.shape):
