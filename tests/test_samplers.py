@@ -1,11 +1,12 @@
 """What every sampler of noise must do, whatever it is made of.
 
-A sampler joins by one line in SAMPLERS: a function that gives it and the windows it was made from.
+A sampler joins by its line in `FITTED`.
 """
 
 import math
 from functools import cache
 from itertools import pairwise
+from typing import get_args
 
 import pytest
 import torch
@@ -13,7 +14,9 @@ import torch
 from nt2c.core.errors import InputError
 from nt2c.core.random import stream
 from nt2c.io.weights import read_weights, write_weights
-from nt2c.noise.samplers import BootstrapNoise, ColouredNoise, WhiteNoise
+from nt2c.models.synthesizer import NoiseSynthesizer
+from nt2c.noise.kinds import NoiseKind
+from nt2c.noise.samplers import FITTED, BootstrapNoise, ColouredNoise
 from nt2c.noise.spectra import _halves, power_on_grid, power_spectra
 
 SIDE = 32
@@ -57,16 +60,11 @@ def fitted(kind, windows):
     return kind.fit(windows, torch.arange(len(windows)))
 
 
-SAMPLERS = {
-    "white": lambda: (WhiteNoise(), white_windows()),
-    "coloured": lambda: (fitted(ColouredNoise, windows()), windows()),
-    "bootstrap": lambda: (fitted(BootstrapNoise, windows()), windows()),
-}
-
-
 @cache
 def made(kind):
-    return SAMPLERS[kind]()
+    """A fitted sampler and the windows that it was made from."""
+    given = white_windows() if kind == "white" else windows()
+    return fitted(FITTED[kind], given), given
 
 
 @cache
@@ -75,7 +73,7 @@ def draws(kind):
     return made(kind)[0].sample((400, SIDE, SIDE), stream(1, "draws"))
 
 
-@pytest.fixture(params=sorted(SAMPLERS))
+@pytest.fixture(params=sorted(FITTED))
 def kind(request):
     return request.param
 
@@ -83,6 +81,10 @@ def kind(request):
 def standard_scores(values):
     """Mean over the first axis, in standard errors."""
     return values.mean(0) / (values.std(0) / math.sqrt(len(values)))
+
+
+def test_recipes_and_options_know_every_kind():
+    assert set(get_args(NoiseKind)) == {*FITTED, NoiseSynthesizer.kind}
 
 
 def test_the_kind_is_its_name(kind):

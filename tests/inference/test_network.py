@@ -59,7 +59,7 @@ def test_little_memory_means_tiles_and_the_same_result(model, monkeypatch):
     monkeypatch.setattr(module, "free_memory_bytes", lambda *_: 4_000_000)
     tiled = run_network(model.network, image((199, 161)))
     assert len(sides) > 1
-    per_px = 24 + module._BYTES_PER_PX_AND_CHANNEL * 8
+    per_px = model.network.bytes_per_px
     assert max(y * x for y, x in sides) * per_px <= 0.5 * 4_000_000
     assert torch.equal(tiled, whole)
 

@@ -57,10 +57,29 @@ def standardised(windows: Float[Tensor, "n y x"]) -> Float[Tensor, "n y x"]:
     return centred / sd
 
 
+class FittedNoise(NoiseSampler, Protocol):
+    """A sampler that is fitted to windows at once, without a training."""
+
+    @classmethod
+    def fit(cls, windows: Float[Tensor, "n y x"], groups: Shaped[Tensor, " n"]) -> Self:
+        """Fit to windows (n, y, x), squares; `groups` number their micrographs."""
+        ...
+
+    @classmethod
+    def from_tensors(cls, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> Self:
+        """Build the sampler that `to_tensors` described."""
+        ...
+
+
 class WhiteNoise:
     """Independent Gaussian pixels."""
 
     kind: ClassVar[str] = "white"
+
+    @classmethod
+    def fit(cls, windows: Float[Tensor, "n y x"], groups: Shaped[Tensor, " n"]) -> Self:
+        """Nothing is measured."""
+        return cls()
 
     def sample(
         self, shape: tuple[int, int, int], generator: torch.Generator
@@ -168,3 +187,11 @@ class BootstrapNoise:
     def from_tensors(cls, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> Self:
         """Build the sampler that `to_tensors` described."""
         return cls(tensors["windows"], tensors["covariance"])
+
+
+FITTED: dict[str, type[FittedNoise]] = {
+    "white": WhiteNoise,
+    "coloured": ColouredNoise,
+    "bootstrap": BootstrapNoise,
+}
+"""The samplers that are fitted, by their kind."""

@@ -14,7 +14,7 @@ from nt2c.core.random import stream
 from nt2c.core.words import plural
 from nt2c.models.synthesizer import NoiseSynthesizer
 from nt2c.noise.kinds import NoiseKind
-from nt2c.noise.samplers import BootstrapNoise, ColouredNoise, NoiseSampler, WhiteNoise
+from nt2c.noise.samplers import FITTED, ColouredNoise, NoiseSampler
 from nt2c.noise.statistics import LEAST_WINDOWS, Fidelity, compare
 from nt2c.pipeline.job import FitJob, Watch
 from nt2c.pipeline.window_files import load_windows, read_places
@@ -143,12 +143,8 @@ def fit_sampler(
     the kind that is trained.
     """
     windows, groups = split.learn, split.learn_groups
-    if kind == "white":
-        return WhiteNoise()
-    if kind == "coloured":
-        return ColouredNoise.fit(windows, groups)
-    if kind == "bootstrap":
-        return BootstrapNoise.fit(windows, groups)
+    if kind in FITTED:
+        return FITTED[kind].fit(windows, groups)
     return train_synthesizer(
         windows, groups, settings, folder, seed=seed, device=device, on_step=on_step
     )

@@ -10,11 +10,11 @@ from torch import Tensor
 from nt2c.core.errors import InputError
 from nt2c.io.weights import read_model_file, write_weights
 from nt2c.models.synthesizer import NoiseSynthesizer
-from nt2c.noise.samplers import BootstrapNoise, ColouredNoise, NoiseSampler, WhiteNoise
+from nt2c.noise.samplers import FITTED, NoiseSampler
 
 SAMPLERS: dict[str, Callable[[dict[str, Tensor], dict[str, Any]], NoiseSampler]] = {
-    kind.kind: kind.from_tensors
-    for kind in (WhiteNoise, ColouredNoise, BootstrapNoise, NoiseSynthesizer)
+    NoiseSynthesizer.kind: NoiseSynthesizer.from_tensors,
+    **{kind: sampler.from_tensors for kind, sampler in FITTED.items()},
 }
 _SAME_PIXEL = 1e-3  # relative
 _AXES = {"mean": 0, "covariance": 2, "correction": 2, "windows": 3}
