@@ -275,6 +275,6 @@ def test_a_great_loss_is_computed_again_and_left_out_if_it_is_not_the_batchs(
     assert "great_losses" not in first
     step, loss, again = last["great_losses"][0]
     assert (step, len(last["great_losses"])) == (16, 1)
-    assert loss > 1000
-    assert (again > 1000) == found_again
+    assert loss >= 1000  # to which the square of a small output adds nothing in float32
+    assert (again >= 1000) == found_again
     assert last.get("skipped", 0) == (0 if found_again else 1)

@@ -1,7 +1,7 @@
 """What the workflows are asked to do: in Python, and option by option on the command line."""
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -48,6 +48,8 @@ _LEAST_SIDE_PX = 64
 Model = Annotated[str, Field(title="NAME|FILE")]
 """A bundled model by its name, or a model file."""
 
+_KINDS = ", ".join(get_args(NoiseKind))
+
 
 class FitOptions(Settings):
     """How a model is made from micrographs, beside what the recipe says."""
@@ -66,8 +68,7 @@ class FitOptions(Settings):
     noise: NoiseKind | None = Field(
         None,
         title="KIND",
-        description="What stands for the noise: wgan, coloured, bootstrap or white; by default "
-        "that of the recipe.",
+        description=f"What stands for the noise: {_KINDS}; by default that of the recipe.",
     )
     mask: Folder | None = Field(
         None,
@@ -92,7 +93,7 @@ class NoiseOptions(Settings):
     kind: NoiseKind = Field(
         "wgan",
         title="KIND",
-        description="Sampler to fit or train: wgan, coloured, bootstrap or white.",
+        description=f"Sampler to fit or train: {_KINDS}.",
     )
     steps: int | None = Field(
         None, ge=1, description="Steps of the wgan's generator; by default as the settings."
