@@ -92,3 +92,12 @@ def test_small_images_are_left_as_they_are(shape):
 def test_a_constant_image_stays_one():
     image = torch.full((1, *SHAPE), 3.0)
     assert torch.equal(without_lines(image, PIXEL_A), image)
+
+
+def test_an_outline_in_one_part_of_the_lines_is_no_offset():
+    """A dark bar across the left of the field, with sharp edges, as of a grid or of ice."""
+    generator = torch.Generator().manual_seed(2)
+    image = torch.randn(1, 300, 320, generator=generator)
+    image[:, 100:140, :130] -= 30.0
+    image[:, 200:215, :90] -= 15.0
+    torch.testing.assert_close(without_lines(image, 4.0), image)

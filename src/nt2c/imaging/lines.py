@@ -12,6 +12,7 @@ _FINE_A = 40.0  # particles, film and edges hold little there; offsets of lines 
 _SLOW_A = 1000.0  # beyond it is background
 _FOUND = 1.5  # excess at fine periods, where chance gives up to 1.3
 _REMOVED = 3.0  # excess in a band of frequencies
+_TOLERANCE = 0.25  # of the coherence of the two halves of the lines
 _NEIGHBOURS = slice(3, 9)  # lines beside that of the offsets; a Hann window spreads it over three
 _BAND = 12  # frequencies that are judged together, at least
 
@@ -38,8 +39,25 @@ def without_lines(
         along = power if dim == -1 else power.transpose(-1, -2)
         excess = _excess(along, pixel_size_a)
         if excess is not None:
+            excess = torch.where(_agrees(tapered, dim, excess), excess, 1.0)
             image = image - _offsets(even.mean(dim), excess).unsqueeze(dim)
     return image
+
+
+def _agrees(tapered: Tensor, dim: int, excess: Tensor) -> Tensor:
+    """Whether both halves of the lines show the same offsets (batch, 1), as their excess says.
+
+    Those of a detector do; the outline of a grid bar or of a large particle has power on the line
+    too, but another one in each half. With an excess e of the whole the halves' coherence is
+    (e - 1) / (e + 1).
+    """
+    halves = [torch.fft.rfft(half.mean(dim)) for half in tapered.tensor_split(2, dim)]
+    counts = excess[:, : halves[0].shape[-1]] > 1
+    power = [(half.abs().square() * counts).sum(-1, keepdim=True) for half in halves]
+    both = ((halves[0] * halves[1].conj()).real * counts).sum(-1, keepdim=True)
+    share = ((excess - 1) / (excess + 1)).sum(-1, keepdim=True)
+    expected = share / counts.sum(-1, keepdim=True).clamp(min=1)
+    return both > (expected - _TOLERANCE) * (power[0] * power[1]).sqrt()
 
 
 def _hann(size: int, device: torch.device) -> Tensor:
