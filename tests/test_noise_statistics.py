@@ -96,14 +96,14 @@ def resamples(real, synthetic, seed=0, groups=None):
 
 def test_ks_distance_is_that_of_scipy():
     real, other = white(40), 1.1 * white(30, seed=1) + 0.05
-    found = statistics._ks_distance(real.flatten(1), other.flatten(1), resamples(real, other))
+    found = statistics.ks_distance(real.flatten(1), other.flatten(1), resamples(real, other))
     expected = scipy.stats.ks_2samp(real.numpy().ravel(), other.numpy().ravel()).statistic
     assert found.value == pytest.approx(expected, abs=1 / 512)
 
 
 def test_sliced_wasserstein_is_the_mean_of_scipys_distances():
     real, other = white(20), 1.2 * white(20, seed=1) + 0.1
-    found = statistics._sliced_wasserstein(
+    found = statistics.sliced_wasserstein(
         real, other, resamples(real, other), stream(3, "directions")
     )
     expected = []
@@ -121,7 +121,7 @@ def test_area_is_that_of_mann_and_whitney():
     generator = stream(0, "scores")
     scores = torch.randn(40, generator=generator), torch.randn(50, generator=generator) + 0.5
     folds = torch.zeros(40).long(), torch.zeros(50).long()
-    found = two_sample._area(scores, folds, torch.ones(1, 40), torch.ones(1, 50))
+    found = two_sample.area_under_roc(scores, folds, torch.ones(1, 40), torch.ones(1, 50))
     expected = scipy.stats.mannwhitneyu(scores[1].numpy(), scores[0].numpy()).statistic / 2000
     assert float(found) == pytest.approx(expected, rel=1e-5)
 

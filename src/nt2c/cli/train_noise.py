@@ -7,21 +7,9 @@ from nt2c.cli.commands import TrainNoise
 from nt2c.cli.progress import progress_bar
 from nt2c.cli.terminal import say, warn
 from nt2c.noise.resampling import Measure
-from nt2c.noise.statistics import Fidelity
+from nt2c.noise.statistics import SHOWN, Fidelity
 from nt2c.training.processes import join
 from nt2c.workflows import train_noise as workflow
-
-_ROWS = {
-    "radial_error": "largest error of a ring's power",
-    "spectrum_error": "error of the 2-D spectrum",
-    "autocorrelation_error": "error of the autocorrelation",
-    "ks_distance": "grey values, Kolmogorov-Smirnov",
-    "excess_kurtosis": "excess kurtosis, difference",
-    "local_variance_spread": "spread of local variance, ratio",
-    "sliced_wasserstein": "patches, sliced Wasserstein",
-    "diversity": "diversity, ratio",
-    "classifier_auc": "classifier, AUC (0.5: cannot tell)",
-}
 
 
 def train_noise(given: TrainNoise) -> None:
@@ -52,7 +40,7 @@ def _print_table(judged: dict[str, Fidelity]) -> None:
         return f"{measure.value:.3f} ({measure.low:.3f} to {measure.high:.3f})"
 
     table = Table("against held-out windows (95 % interval)", *judged, "same noise, by chance")
-    for name, words in _ROWS.items():
+    for name, words in SHOWN.items():
         measures = [fidelity.measures()[name] for fidelity in judged.values()]
         chance = f"{measures[0].same_low:.3f} to {measures[0].same_high:.3f}"
         table.add_row(words, *map(cell, measures), chance)

@@ -1,7 +1,6 @@
 """What a person sees of a run in stages: a bar at work, a sentence when a stage is done."""
 
 import time
-from types import TracebackType
 from typing import Self
 
 from rich.progress import TaskID
@@ -37,12 +36,7 @@ class ConsoleWatch:
         self._bar.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Leave what has been said, without the bar."""
         self._end_bar()
         self._bar.stop()

@@ -16,6 +16,19 @@ from nt2c.noise.samplers import standardised
 from nt2c.noise.spectra import power_spectra
 from nt2c.noise.two_sample import classifier_auc
 
+SHOWN = {
+    "radial_error": "power, worst ring: error",
+    "spectrum_error": "two-dimensional power: error",
+    "autocorrelation_error": "autocorrelation: error",
+    "ks_distance": "grey values: Kolmogorov-Smirnov distance",
+    "excess_kurtosis": "excess kurtosis: difference",
+    "local_variance_spread": "spread of local variance: ratio",
+    "sliced_wasserstein": "patches: sliced Wasserstein distance",
+    "diversity": "diversity: ratio",
+    "classifier_auc": "classifier: AUC (0.5: cannot tell)",
+}
+"""Measures of `Fidelity` that a user is shown, and what they are called in tables."""
+
 LEAST_WINDOWS = 8
 LEAST_SIDE_PX = 16
 
@@ -121,12 +134,12 @@ def compare(
         radial_error=radial_error,
         spectrum_error=_spectrum_error(real, synthetic, resamples),
         autocorrelation_error=_autocorrelation_error(real, synthetic, resamples),
-        ks_distance=_ks_distance(real.flatten(1), synthetic.flatten(1), resamples),
+        ks_distance=ks_distance(real.flatten(1), synthetic.flatten(1), resamples),
         skewness=skewness,
         excess_kurtosis=kurtosis,
         local_variance_spread=spread,
         local_variance_distance=local_distance,
-        sliced_wasserstein=_sliced_wasserstein(real, synthetic, resamples, generator),
+        sliced_wasserstein=sliced_wasserstein(real, synthetic, resamples, generator),
         diversity=descriptor_diversity(real, synthetic, groups, resamples),
         nearest=nearest_ratio(real, synthetic, groups, generator),
         classifier_auc=classifier_auc(real, synthetic, groups, resamples, generator)
@@ -189,7 +202,7 @@ def _autocorrelation_error(real: Tensor, synthetic: Tensor, resamples: Resamples
     ]
 
 
-def _ks_distance(real: Tensor, synthetic: Tensor, resamples: Resamples) -> Measure:
+def ks_distance(real: Tensor, synthetic: Tensor, resamples: Resamples) -> Measure:
     """Largest difference of the cumulative distributions of values (n, k) of each window."""
     levels = of.quantile_levels(torch.cat([real.flatten(), synthetic.flatten()]))
     shares = of.cumulative(real, levels), of.cumulative(synthetic, levels)
@@ -207,10 +220,10 @@ def _local_variance(
         return (mean[..., 1:] - mean[..., :1].square()).clamp(min=0).sqrt()
 
     ratio = measure_means(means[0], means[1], resamples, lambda r, s: spread(s) / spread(r), spread)
-    return ratio[0], _ks_distance(logs[0], logs[1], resamples)
+    return ratio[0], ks_distance(logs[0], logs[1], resamples)
 
 
-def _sliced_wasserstein(
+def sliced_wasserstein(
     real: Tensor, synthetic: Tensor, resamples: Resamples, generator: torch.Generator
 ) -> Measure:
     """Mean over directions of the 1-Wasserstein distance of projected patches.

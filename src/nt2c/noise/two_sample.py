@@ -145,15 +145,15 @@ def classifier_auc(
         scores[0][folds[0] == fold] = _scores(real[folds[0] == fold], network)
         scores[1][folds[1] == fold] = _scores(synthetic[folds[1] == fold], network)
     ones = [torch.ones(1, len(score), device=device) for score in scores]
-    value = _area(scores, folds, ones[0], ones[1])
-    replicates = _area(scores, folds, resamples.real, resamples.synthetic)
-    same = _area(
+    value = area_under_roc(scores, folds, ones[0], ones[1])
+    replicates = area_under_roc(scores, folds, resamples.real, resamples.synthetic)
+    same = area_under_roc(
         (scores[0], scores[0]), (folds[0], folds[0]), resamples.same_real, resamples.same_synthetic
     )
     return bounded(value, replicates[:, None], same[:, None])[0]
 
 
-def _area(
+def area_under_roc(
     scores: tuple[Tensor, Tensor], folds: tuple[Tensor, Tensor], first: Tensor, second: Tensor
 ) -> Float[Tensor, " b"]:
     """Share of the pairs of one fold with the higher score in the second set; weights (b, n)."""

@@ -13,6 +13,7 @@ from torch import Tensor
 from nt2c.core.random import stream
 from nt2c.core.words import plural
 from nt2c.io.records import read_records
+from nt2c.noise.statistics import SHOWN
 from nt2c.noise.transfer import segments, tapered_power
 from nt2c.pipeline.fit import NOISE, TRAINING, WINDOWS
 from nt2c.pipeline.learning import SAMPLER
@@ -28,18 +29,6 @@ from nt2c.training.sampler_files import load_sampler
 _LISTED = 20
 _CURVE = 3
 _CURVES = {"loss": "loss", "validation_correlation2": "correlation² with held-out truth"}
-
-_MEASURES = {
-    "radial_error": "radial power, worst ring: error",
-    "spectrum_error": "two-dimensional power: error",
-    "autocorrelation_error": "autocorrelation: error",
-    "ks_distance": "distribution of values: KS distance",
-    "excess_kurtosis": "excess kurtosis: difference",
-    "local_variance_spread": "spread of local variance: ratio",
-    "sliced_wasserstein": "sliced Wasserstein distance",
-    "diversity": "diversity: ratio",
-    "classifier_auc": "two-sample classifier: AUC",
-}
 
 Record = Mapping[str, Any]
 
@@ -202,7 +191,7 @@ def _synthesized(folder: Path, learned: Learned) -> Section:
 
 def _noise(learned: Learned, stage: Record) -> Section:
     rows = []
-    for name, title in _MEASURES.items():
+    for name, title in SHOWN.items():
         row = [title, _figure(stage["fidelity"][name])]
         rows.append([*row, _figure(stage["coloured"][name])] if "coloured" in stage else row)
     columns = ["", stage["noise"], *(["coloured Gaussian"] if "coloured" in stage else [])]
