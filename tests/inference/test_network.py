@@ -171,23 +171,17 @@ def test_this_machine():
         ),
     ],
 )
-def test_memory_limit_of_a_job(tmp_path, monkeypatch, line, folder, names):
+def test_memory_limit_of_a_job(tmp_path, line, folder, names):
     limit, usage, cache = names
-    place = tmp_path / folder
+    place = tmp_path / "sys/fs/cgroup" / folder
     (place / "step0").mkdir(parents=True)
     (place / limit).write_text("5000\n")
     (place / usage).write_text("3000\n")
     (place / "memory.stat").write_text(f"anon 1\n{cache} 1200\n")
     (place / "step0" / limit).write_text("max\n")
-    groups = tmp_path / "cgroup"
-    groups.write_text(f"1:name=systemd:/x\n{line}\n")
-    real = device_module.Path
-
-    monkeypatch.setattr(device_module, "_CGROUPS", tmp_path)
-    monkeypatch.setattr(
-        device_module, "Path", lambda p: groups if p == "/proc/self/cgroup" else real(p)
-    )
-    assert free_memory_bytes(torch.device("cpu")) == 5000 - 3000 + 1200
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/cgroup").write_text(f"1:name=systemd:/x\n{line}\n")
+    assert free_memory_bytes(torch.device("cpu"), root=tmp_path) == 5000 - 3000 + 1200
 
 
 @pytest.mark.parametrize(
@@ -202,19 +196,16 @@ def test_memory_limit_of_a_job(tmp_path, monkeypatch, line, folder, names):
     ],
 )
 def test_threads_within_the_share_of_a_job(tmp_path, monkeypatch, line, folder, contents):
-    (tmp_path / folder).mkdir(parents=True)
+    place = tmp_path / "sys/fs/cgroup"
+    (place / folder).mkdir(parents=True)
     for name, text in contents.items():
-        (tmp_path / folder / name).write_text(text)
-    (tmp_path / "cpu.max").write_text("max 100000\n")
-    groups = tmp_path / "cgroup"
-    groups.write_text(f"{line}\n")
-    real = device_module.Path
-    monkeypatch.setattr(device_module, "_CGROUPS", tmp_path)
-    monkeypatch.setattr(
-        device_module, "Path", lambda p: groups if p == "/proc/self/cgroup" else real(p)
-    )
-    monkeypatch.setattr(device_module.os, "sched_getaffinity", lambda _: range(8))
-    assert usable_processors() == 2
+        (place / folder / name).write_text(text)
+    (place / "cpu.max").write_text("max 100000\n")
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/cgroup").write_text(f"{line}\n")
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: range(8))
+    assert usable_processors(tmp_path) == 2
+    monkeypatch.setattr(device_module, "usable_processors", lambda: 2)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
     chosen = []

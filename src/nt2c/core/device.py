@@ -14,7 +14,7 @@ import torch
 from nt2c.core.errors import SettingsError
 from nt2c.core.words import plural
 
-_CGROUPS = Path("/sys/fs/cgroup")
+_SYSTEM = Path("/")
 _NO_LIMIT = 1 << 60
 _ONEDNN_LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
 _WITHOUT_BF16 = frozenset(
@@ -84,7 +84,9 @@ def has_fast_bf16(device: torch.device) -> bool:
     return native and _onednn_may_use_bf16()
 
 
-def free_memory_bytes(device: torch.device, limit_bytes: int | None = None) -> int:
+def free_memory_bytes(
+    device: torch.device, limit_bytes: int | None = None, root: Path = _SYSTEM
+) -> int:
     """Memory that can still be used: of the GPU, or of the machine within the job's limit.
 
     The job's limit is that of the control groups of this process (as set by Slurm or a container).
@@ -96,13 +98,15 @@ def free_memory_bytes(device: torch.device, limit_bytes: int | None = None) -> i
         Whose memory.
     limit_bytes : int, optional
         What this process shall use at most, with what it uses already.
+    root : Path
+        Folder that holds `proc` and `sys`, by which Linux tells.
     """
     if device.type == "cuda":
         allocated = torch.cuda.memory_allocated(device)
         unused = torch.cuda.memory_reserved(device) - allocated
         free, used = torch.cuda.mem_get_info(device)[0] + unused, allocated
     else:
-        free, used = min([_machine_free(), *_group_free()]), resident_bytes()
+        free, used = min([_machine_free(root), *_group_free(root)]), resident_bytes()
     return free if limit_bytes is None else max(0, min(free, limit_bytes - used))
 
 
@@ -124,14 +128,14 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
 
 
-def usable_processors() -> int:
+def usable_processors(root: Path = _SYSTEM) -> int:
     """Count the processors that this process may use: those it is bound to, within its share.
 
     torch counts those of the machine that it is bound to; in a container that has a share of many
     processors that makes far more threads than can run.
     """
     bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, min([bound or 1, *(math.ceil(share) for share in _group_processors())]))
+    return max(1, min([bound or 1, *(math.ceil(share) for share in _group_processors(root))]))
 
 
 def set_threads(count: int | None) -> None:
@@ -166,17 +170,17 @@ def _onednn_may_use_bf16() -> bool:
     return limit.upper() not in _WITHOUT_BF16
 
 
-def _machine_free() -> int:
+def _machine_free(root: Path) -> int:
     try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
+        lines = (root / "proc/meminfo").read_text().splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if "MemAvailable" in line)
     except (OSError, StopIteration):
         return _NO_LIMIT
 
 
-def _group_free() -> Iterator[int]:
+def _group_free(root: Path) -> Iterator[int]:
     """Yield what is left below the memory limit of each group (version 2 and 1)."""
-    for version, group in _groups("memory"):
+    for version, group in _groups(root, "memory"):
         names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_cache")
         limit, usage, cache = names if version == 1 else ("memory.max", "memory.current", "file")
         try:
@@ -187,9 +191,9 @@ def _group_free() -> Iterator[int]:
         yield most - used + int(counts.get(cache, 0))
 
 
-def _group_processors() -> Iterator[float]:
+def _group_processors(root: Path) -> Iterator[float]:
     """Yield how many processors' time each group may use (version 2 and 1)."""
-    for version, group in _groups("cpu"):
+    for version, group in _groups(root, "cpu"):
         names = ["cpu.cfs_quota_us", "cpu.cfs_period_us"] if version == 1 else ["cpu.max"]
         try:
             quota, period = map(int, " ".join((group / n).read_text() for n in names).split())
@@ -199,16 +203,16 @@ def _group_processors() -> Iterator[float]:
             yield quota / period
 
 
-def _groups(controller: str) -> Iterator[tuple[int, Path]]:
+def _groups(root: Path, controller: str) -> Iterator[tuple[int, Path]]:
     """Yield version and folder of each control group around this process that has a controller."""
     try:
-        groups = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
     except OSError:
         return
-    for _, controllers, place in groups:
+    for _, controllers, place in (line.split(":", 2) for line in lines):
         if controllers and controller not in controllers.split(","):
             continue
-        top = _CGROUPS / controllers
+        top = root / "sys/fs/cgroup" / controllers
         folder = top / place.lstrip("/")
         for group in [folder, *folder.parents]:
             if not group.is_relative_to(top):
