@@ -53,6 +53,16 @@ def test_every_option_in_a_message_exists():
             assert option in known[command], place
 
 
+def test_wrong_settings_are_told_by_their_names_not_by_options():
+    """Who calls the library from Python has given no options; the command line says them."""
+    for path in sorted(SOURCE.rglob("*.py")):
+        if path.parent.name == "cli":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Raise) and "SettingsError" in ast.unparse(node):
+                assert not OPTION.findall(ast.unparse(node)), f"{path}:{node.lineno}"
+
+
 def test_an_unknown_pixel_size_says_how_to_give_it_everywhere(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     write_mrc(tmp_path / "a.mrc", noise(), 0.0)

@@ -264,7 +264,7 @@ def test_times_of_slurm(text: str) -> None:
     ],
 )
 def test_times_that_do_not_do(text: str, message: str) -> None:
-    with pytest.raises(SettingsError, match=rf"--time {text}: .*{message}"):
+    with pytest.raises(SettingsError, match=rf"'time' {text}: .*{message}"):
         check_time(text)
 
 

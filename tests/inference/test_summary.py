@@ -69,7 +69,7 @@ def test_summary_is_there_from_the_start_and_after_a_bug(tmp_path, raw, model, m
 
 def test_retry_failed_does_only_those(tmp_path, raw, model):
     out = tmp_path / "out"
-    with pytest.raises(SettingsError, match=r"--retry-failed: .*summary\.json: no such file"):
+    with pytest.raises(SettingsError, match=r"'retry_failed': .*summary\.json: no such file"):
         run(raw, out, model, retry_failed=True)
     write_mrc(raw / "b.mrc", noise() * float("nan"), 2.0)
     run(raw, out, model)

@@ -34,7 +34,7 @@ def test_priority_and_disagreement(asked_a, star_a, header_a, chosen_a, warnings
 
 @pytest.mark.parametrize("asked_a", [0.0, -1.0, float("nan"), float("inf")])
 def test_nonsense_from_the_user_is_refused(asked_a):
-    with pytest.raises(SettingsError, match="--pixel-size"):
+    with pytest.raises(SettingsError, match="'pixel_size_a'"):
         choose_pixel_size(PATH, asked_a, 1.0, 1.0)
 
 

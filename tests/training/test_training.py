@@ -242,7 +242,7 @@ def test_learning_rate_rises_then_falls_to_one_percent() -> None:
 def test_missing_accelerator_is_said(tmp_path: Path) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is an accelerator here")
-    with pytest.raises(SettingsError, match="--device cpu"):
+    with pytest.raises(SettingsError, match="'device' cpu"):
         train_denoiser(tiny_recipe(), tmp_path, device="cuda")
 
 

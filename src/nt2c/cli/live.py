@@ -53,7 +53,7 @@ def denoise_live(
     runner = Runner(model, settings, options, options.device)
     prepare_folders(output, [])
     if note := write(LiveState()):
-        raise SettingsError(f"-o {note}")
+        raise SettingsError(f"'output' {note}")
     state = watch(
         find,
         output,

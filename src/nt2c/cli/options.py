@@ -26,7 +26,7 @@ from nt2c.core.errors import SettingsError
 from nt2c.core.settings import Settings
 
 _UNITS = ("_e_per_a2", "_file", "_um", "_gb", "_a", "_s")
-_SHORT = {"output": "-o"}
+_SHORT = {"--output": "-o"}
 _SIMPLE = (str, int, float, bool, Path)
 
 
@@ -77,7 +77,7 @@ class Command(Settings):
     @classmethod
     def in_words_of_options(cls, message: str) -> str:
         """Return a message with the options in the place of 'names' of settings in quotes."""
-        flags = {option.name: option.flag for option in options_of(cls)}
+        flags = {one.name: one.short or one.flag for one in options_of(cls)}
         return re.sub(r"'(\w+)'", lambda found: flags.get(found[1], found[0]), message)
 
 
@@ -99,6 +99,11 @@ class Option:
     flag: str
     prefix: str
 
+    @property
+    def short(self) -> str:
+        """Its letter, if it has one."""
+        return _SHORT.get(self.flag, "")
+
     def parameter(self, *, positional: bool) -> inspect.Parameter:
         """Return what typer makes an option or an argument of."""
         kind, several, optional = _kind(self.field.annotation)
@@ -117,8 +122,8 @@ class Option:
         if positional:
             info = typer.Argument(default, show_default=default not in (..., None), **settings)
         else:
-            short = (_SHORT[self.name],) if self.flag[2:] in _SHORT else ()
-            info = typer.Option(default, *short, self.flag, **settings)
+            names = (self.short, self.flag) if self.short else (self.flag,)
+            info = typer.Option(default, *names, **settings)
         annotation = kind | None if optional or default is None else kind
         return inspect.Parameter(
             self.name, inspect.Parameter.KEYWORD_ONLY, default=info, annotation=annotation

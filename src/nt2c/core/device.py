@@ -38,12 +38,12 @@ def choose_device(device: str) -> torch.device:
         chosen = torch.device("meta")
     if chosen.type not in ("cpu", "cuda"):
         raise SettingsError(
-            f"--device {device}: use auto, cpu, cuda or cuda:N (or cuda:all, for files)"
+            f"'device' {device}: use auto, cpu, cuda or cuda:N (or cuda:all, for files)"
         )
     if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
         raise SettingsError(
-            f"--device {device}: {torch.cuda.device_count()} CUDA devices are visible; "
-            "use --device cpu, or check the driver"
+            f"'device' {device}: {torch.cuda.device_count()} CUDA devices are visible; "
+            "use 'device' cpu, or check the driver"
         )
     return chosen
 
@@ -60,7 +60,7 @@ def split_device(device: str) -> list[str]:
         return [device]
     count = torch.cuda.device_count()
     if not count:
-        raise SettingsError("--device cuda:all: no CUDA device is visible; check the driver")
+        raise SettingsError("'device' cuda:all: no CUDA device is visible; check the driver")
     return [f"cuda:{index}" for index in range(count)]
 
 

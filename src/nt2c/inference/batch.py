@@ -82,7 +82,7 @@ def denoise_files(
         earlier = standing(jobs, path, about)
     prepare_folders(folder, jobs)
     if note := try_to_write_summary(path, earlier, about, finished=False):
-        raise SettingsError(f"-o {note}")
+        raise SettingsError(f"'output' {note}")
     if len(devices) > 1:
         shared = everything if shard else jobs
         make = partial(Runner, model, settings, options)

@@ -10,7 +10,7 @@ from nt2c.inference.stamps import made_by_us
 from nt2c.io.files import remove_stale_temporaries
 from nt2c.io.inputs import MicrographInput
 
-_OVER_INPUT = "is an input and would be written over; give another folder with -o"
+_OVER_INPUT = "is an input and would be written over; give another folder with 'output'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def plan_jobs(items: Sequence[MicrographInput], folder: Path, suffix: str) -> li
         An output would be written over an input or another output, or the suffix holds a slash.
     """
     if "/" in suffix:
-        raise SettingsError(f"--suffix {suffix}: holds '/'; choose the folder with -o")
+        raise SettingsError(f"'suffix' {suffix}: holds '/'; choose the folder with 'output'")
     jobs = [Job(item, _output(folder, item, suffix)) for item in items]
     sources = {_identity(job.item.path): job for job in jobs}
     products = set()
@@ -48,7 +48,7 @@ def plan_jobs(items: Sequence[MicrographInput], folder: Path, suffix: str) -> li
         if other is None:
             continue
         if other is job or made_by_us(other.item.path) is None:
-            raise SettingsError(f"{job.output}: {_OVER_INPUT}, or a --suffix")
+            raise SettingsError(f"{job.output}: {_OVER_INPUT}, or a 'suffix'")
         products.add(other.item.path)
     jobs = [job for job in jobs if job.item.path not in products]
     check_outputs((job.output, job.item.path) for job in jobs)
@@ -80,7 +80,7 @@ def check_outputs(outputs: Iterable[tuple[Path, Path]], inputs: Iterable[Path] =
         if other is not source:
             raise SettingsError(
                 f"{output}: would hold the result of {other} and of {source}; rename one of them, "
-                "or give them two folders with -o"
+                "or give them two folders with 'output'"
             )
 
 
@@ -94,13 +94,13 @@ def prepare_folders(output_dir: Path, jobs: Sequence[Job]) -> None:
     """
     for folder in dict.fromkeys([output_dir, *(job.output.parent for job in jobs)]):
         if folder.exists() and not folder.is_dir():
-            raise SettingsError(f"-o {folder}: a file; give a folder for the results")
+            raise SettingsError(f"'output' {folder}: a file; give a folder for the results")
         try:
             folder.mkdir(parents=True, exist_ok=True)
             remove_stale_temporaries(folder)
         except OSError as error:
             raise SettingsError(
-                f"-o {folder}: cannot be used as folder for the results ({error.strerror})"
+                f"'output' {folder}: cannot be used as folder for the results ({error.strerror})"
             ) from None
 
 

@@ -155,13 +155,13 @@ def check_time(text: str) -> None:
         hours, minutes, seconds = (int(part or 0) for part in found.groups())
     else:
         raise SettingsError(
-            f"--time {text}: not a time of Slurm; give HOURS:MINUTES:SECONDS (2:00:00), "
+            f"'time' {text}: not a time of Slurm; give HOURS:MINUTES:SECONDS (2:00:00), "
             "DAYS-HOURS (1-12) or minutes (90)"
         )
     limit_s = 3600 * hours + 60 * minutes + seconds
     if limit_s <= _GRACE_S:
         raise SettingsError(
-            f"--time {text}: to Slurm that is {limit_s} s, and {_GRACE_S} s are kept for the "
+            f"'time' {text}: to Slurm that is {limit_s} s, and {_GRACE_S} s are kept for the "
             "micrograph in hand; give HOURS:MINUTES:SECONDS (2:00:00 for two hours)"
         )
 

@@ -190,10 +190,10 @@ def retried(jobs: Sequence[Job], path: Path) -> tuple[list[Job], list[FileResult
     try:
         results, about = read_summary(path)
     except InputError as error:
-        raise SettingsError(f"--retry-failed: {error}; run without it") from None
+        raise SettingsError(f"'retry_failed': {error}; run without it") from None
     if not about["finished"]:
         raise SettingsError(
-            f"--retry-failed: {path}: the last run did not come to its end, so what failed is not "
+            f"'retry_failed': {path}: the last run did not come to its end, so what failed is not "
             "known; run without it"
         )
     failed = {result.input for result in results if result.status == "failed"}

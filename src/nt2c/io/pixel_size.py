@@ -23,8 +23,8 @@ def is_plausible(size_a: float) -> bool:
     return low <= size_a <= high
 
 
-def check_pixel_size(option: str, size_a: float | None) -> None:
-    """Refuse a pixel size that a user gave with an option; None stands for not given.
+def check_pixel_size(name: str, size_a: float | None) -> None:
+    """Refuse a pixel size that a user gave by a name; None stands for not given.
 
     Raises
     ------
@@ -38,7 +38,7 @@ def check_pixel_size(option: str, size_a: float | None) -> None:
     except (TypeError, ValueError):  # from Python it may be anything
         plausible, shown = False, repr(size_a)
     if not plausible:
-        raise SettingsError(f"{option} {shown}: {_between()}, such as 1.06")
+        raise SettingsError(f"{name} {shown}: {_between()}, such as 1.06")
 
 
 def choose_pixel_size(
@@ -57,7 +57,7 @@ def choose_pixel_size(
         No source knows the pixel size, that of the STAR file is not plausible, or the header
         contradicts that of the movie.
     """
-    check_pixel_size("--pixel-size", asked_a)
+    check_pixel_size("'pixel_size_a'", asked_a)
     if asked_a is None and star_a is not None and not is_plausible(star_a):
         raise InputError(
             f"{path}: the STAR file says {star_a:g} A/px: {_between()}; "

@@ -67,8 +67,8 @@ def fit(job: FitJob, watch: Watch) -> FitResult:
         watch.warn(note)
     if job.structures:
         watch.warn(
-            "with --structure the model learns your particle, and may show it where there is none "
-            "(reference bias): do not pick on its output alone"
+            "a model that learns your particle may show it where there is none (reference bias): "
+            "do not pick on its output alone"
         )
     progress = _Progress(watch, join(job.device))
     progress.team.check_batch("pairs.batch", job.recipe.pairs.batch)

@@ -103,7 +103,7 @@ def judge_independent(
             failed.append(str(error))
         watch.advance(index + 1, item.path.name)
     if not scores:
-        raise InputError(f"--independent {independent}: no micrograph could be scored: {failed[0]}")
+        raise InputError(f"{independent}: no micrograph could be scored: {failed[0]}")
     pooled = {
         method: pooled_fraction([score[method] for score in scores.values()])
         for method in ("raw", "coarse", "fitted")

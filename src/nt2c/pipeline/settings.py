@@ -124,7 +124,7 @@ class FitRecipe(Settings):
         if "pixel_size_a" in self.simulation.model_fields_set and asked_a != pixel_size_a:
             raise SettingsError(
                 f"recipe {self.name}: simulation.pixel_size_a = {asked_a:g} is not that of the "
-                f"model to start from, {pixel_size_a:g}; leave it out, or give another --model"
+                f"model to start from, {pixel_size_a:g}; leave it out, or give another 'model'"
             )
 
 
@@ -144,6 +144,6 @@ def read_fit_recipe(name_or_path: str) -> FitRecipe:
         return read_settings(recipe_folder() / f"{name_or_path}.toml", FitRecipe)
     if not Path(name_or_path).is_file():
         raise SettingsError(
-            f"--recipe {name_or_path}: neither one of {', '.join(FIT_RECIPES)} nor a file"
+            f"'recipe' {name_or_path}: neither one of {', '.join(FIT_RECIPES)} nor a file"
         )
     return read_settings(name_or_path, FitRecipe)

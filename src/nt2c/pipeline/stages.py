@@ -156,12 +156,12 @@ def locked(folder: Path) -> Iterator[None]:
         Another run holds the folder, or it cannot be made or locked.
     """
     if folder.exists() and not folder.is_dir():
-        raise SettingsError(f"-o {folder}: a file; give a folder")
+        raise SettingsError(f"'output' {folder}: a file; give a folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
-        raise SettingsError(f"-o {folder}: cannot be used ({error.strerror})") from None
+        raise SettingsError(f"'output' {folder}: cannot be used ({error.strerror})") from None
     try:
         _take(descriptor, folder)
         os.ftruncate(descriptor, 0)
@@ -178,12 +178,12 @@ def _take(descriptor: int, folder: Path) -> None:
     except OSError as error:
         if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
             raise SettingsError(
-                f"-o {folder}: this file system does not lock files ({error.strerror}); "
+                f"'output' {folder}: this file system does not lock files ({error.strerror}); "
                 "give a folder on another"
             ) from None
         holder = os.pread(descriptor, 200, 0).decode("utf-8", "replace") or "another process"
         raise SettingsError(
-            f"-o {folder}: another run is at work there ({holder}); wait for it, stop it, or "
+            f"'output' {folder}: another run is at work there ({holder}); wait for it, stop it, or "
             "give another folder"
         ) from None
 

@@ -129,5 +129,5 @@ def _check_gpus(device: str) -> None:
     if gpus and here > gpus:
         raise SettingsError(
             f"{here} processes on a machine with {gpus} GPUs; start one for each, or use "
-            "--device cpu"
+            "'device' cpu"
         )
