@@ -164,13 +164,24 @@ def _in_band(frequency: Tensor, band_a: tuple[float, float]) -> Tensor:
     return band
 
 
-def _ring_estimator(
+def ring_estimator(
     real: Tensor, noise: Tensor, clean: Tensor, frequency: Tensor
 ) -> Float[Tensor, "2 bins"]:
-    """Linear functionals of a power spectrum that say k1 squared and the level of the noise.
+    """Linear functionals of a power spectrum that give k1 squared and the squared level of noise.
 
-    Weights follow from the model fitted, not from the power measured: rings that are high by
-    chance must not lose weight.
+    Weighted least squares of R_r = k1^2 C_r + m N_r over the rings r with weights
+    k_r / (k1^2 C_r + m N_r)^2: modes in a ring over the variance of a periodogram. They follow from
+    the model fitted, not from the power measured: rings that are high by chance must not lose
+    weight. The noise level m comes from the rings where there is hardly any signal; with m = 1 a
+    difference of 1 % in level would outweigh the signal at an SNR of 0.01.
+
+    Parameters
+    ----------
+    real, noise, clean : Tensor, shape (bins,)
+        Mean radial power of micrographs, of their noise windows and of clean fields, all from
+        `tapered_power` with squares of one size.
+    frequency : Tensor
+        Centres of the rings in 1/angstrom.
     """
     design = torch.stack([clean, noise], 1)
     model = noise
@@ -180,51 +191,6 @@ def _ring_estimator(
         squared, level = functionals @ real
         model = squared.clamp(min=0) * clean + level.clamp(min=0.1) * noise
     return functionals
-
-
-def spectral_contrast(
-    real_power: Float[Tensor, " bins"],
-    noise_power: Float[Tensor, " bins"],
-    clean_power: Float[Tensor, " bins"],
-    frequency: Float[Tensor, " bins"],
-    band_a: tuple[float, float],
-) -> tuple[float, float]:
-    """Contrast k1 of real micrographs: root of their excess of power over that of the clean field.
-
-    Parameters
-    ----------
-    real_power, noise_power, clean_power : Tensor
-        Mean radial power of the micrographs, of their noise windows and of clean fields, all from
-        `tapered_power` with squares of one size.
-    frequency : Tensor
-        Centres of the rings in 1/angstrom.
-    band_a : tuple of float
-        Finest and coarsest resolution in angstrom.
-
-    Returns
-    -------
-    float, float
-        k1, 0 where nothing exceeds the noise, and the amplitude of the micrographs' noise in that
-        of the windows, which are the quietest places.
-
-    Raises
-    ------
-    InputError
-        The band holds fewer than three rings.
-
-    Notes
-    -----
-    Weighted least squares of R_r = k1^2 C_r + m N_r over the rings r with weights
-    k_r / (k1^2 C_r + m N_r)^2: modes in a ring over the variance of a periodogram. The noise level
-    m comes from the rings where there is hardly any signal; with m = 1 a difference of 1 % in level
-    would outweigh the signal at an SNR of 0.01.
-    """
-    band = _in_band(frequency, band_a)
-    real, noise, clean, k = (
-        p[band].double() for p in (real_power, noise_power, clean_power, frequency)
-    )
-    squared, level = (_ring_estimator(real, noise, clean, k) @ real).clamp(min=0).sqrt().tolist()
-    return squared, level
 
 
 def least_squares_contrast(
@@ -313,7 +279,7 @@ def estimate_contrast(
     power, each_clean, k = power_of(real), power_of(clean), frequency[band].double()
 
     def estimator_of(power: Tensor) -> Tensor:
-        return _ring_estimator(power.mean(0), noise[band].double(), each_clean.mean(0), k)
+        return ring_estimator(power.mean(0), noise[band].double(), each_clean.mean(0), k)
 
     # Carbon, a crack or a wrong dose makes a few stand far out, which would set all.
     usual = torch.from_numpy(inliers((estimator_of(power)[0] @ power.T).cpu().numpy()))
