@@ -1,16 +1,7 @@
 import pytest
-import torch
 
 from nt2c.io.weights import write_weights
 from tests.inference.make import random_model
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")
