@@ -4,13 +4,34 @@ import pytest
 import torch
 from pydantic import TypeAdapter, ValidationError
 
+from nt2c.cli import app
 from nt2c.core.options import Seconds
-from nt2c.pipeline.budget import LEAST_STEPS, decided_steps, steps_within
+from nt2c.inference.denoiser import load_model
+from nt2c.pipeline.budget import LEAST_STEPS, decided_steps, lasting, steps_within
 from nt2c.training.denoiser import Pace, measure_pace
 from nt2c.training.pairs import PairSource
 from nt2c.training.settings import OptimizerSettings
 
 from .training.test_training import CPU, tiny_recipe
+
+_RECIPE = """
+name = "tiny"
+[simulation]
+shape = [64, 64]
+pixel_size_a = 8.0
+specimen = {species = 2, views = 3, diameter_a = [100, 150], coverage = [0.4, 0.5]}
+imaging = {carbon = 0.0, contamination = 0.0}
+[network]
+widths = [4, 6]
+blocks = [1, 1]
+[pairs]
+crop_px = 32
+batch = 2
+pool = 3
+validation_fields = 2
+[optimizer]
+steps = 2
+"""
 
 
 @pytest.mark.parametrize(
@@ -64,3 +85,27 @@ def test_the_pace_leaves_no_trace():
     assert pace.pixel_s > 0
     for step in (0, 1):
         assert torch.equal(timed.batch(step).noisy, fresh.batch(step).noisy)
+
+
+def test_a_training_has_the_steps_that_its_time_holds_and_keeps_them(tmp_path):
+    """More time, more steps; a training that goes on has those that it began with."""
+    recipe = tiny_recipe()
+
+    def steps(seconds: float, folder: str) -> int:
+        made = lasting(recipe, seconds, tmp_path / folder, device="cpu", start=None)
+        return made.optimizer.steps
+
+    few, many = steps(20.0, "few"), steps(400.0, "many")
+    assert LEAST_STEPS <= few < many
+    assert steps(400.0, "few") == few
+
+
+def test_train_starts_from_a_model_within_a_time(tmp_path):
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(_RECIPE)
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    assert app.main(["train", str(recipe), "-o", str(first), "--device", "cpu"]) == 0
+    words = ["train", str(recipe), "-o", str(second), "--device", "cpu"]
+    assert app.main([*words, "--start", str(first), "--time", "0.1s"]) == 0
+    assert load_model(second).metadata["recipe"]["optimizer"]["steps"] == LEAST_STEPS
+    assert "start" in load_model(second).metadata["given"]

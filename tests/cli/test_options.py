@@ -155,3 +155,8 @@ def test_a_wrong_value_is_named_by_its_option(words, message):
 def test_messages_of_the_library_are_told_in_options():
     told = Outer.in_words_of_options("'size_a' and 'count' are not 'secret'")
     assert told == "--size and --how_many are not 'secret'"
+
+
+def test_an_option_that_reads_words_itself_gets_them():
+    words = ["raw", "-o", "out", "--time", "10m"]
+    assert commands.Fit.of_words(words, "fit").options.time_s == 600

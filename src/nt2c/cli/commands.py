@@ -13,7 +13,7 @@ from typer.core import TyperCommand
 from nt2c.cli.options import Command, Part
 from nt2c.cli.relion_words import RelionCommand
 from nt2c.core.errors import SettingsError
-from nt2c.core.options import Device, Folder, PixelSizeA, TrainingDevice
+from nt2c.core.options import Device, File, Folder, PixelSizeA, Seconds, TrainingDevice
 from nt2c.hosts.relion_end import tell_failure
 from nt2c.inference.settings import BUNDLED, BatchOptions, DenoiseSettings
 from nt2c.workflows.options import (
@@ -202,6 +202,17 @@ class Train(Command):
 
     recipe: Path = Field(description="Recipe (TOML), such as recipes/general.toml.")
     output: Path = Field(title="FILE", description="Model file to write.")
+    start: File | None = Field(
+        None,
+        title="FILE",
+        description="Model whose weights are trained on; by default random ones.",
+    )
+    time_s: Seconds | None = Field(
+        None,
+        title="TIME",
+        description="Wall time that the training shall take, such as 8h, in place of the recipe's "
+        "steps.",
+    )
     device: Training
 
 

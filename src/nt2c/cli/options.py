@@ -17,7 +17,7 @@ from types import NoneType
 from typing import Any, ClassVar, Self, get_args, get_origin
 
 import typer
-from pydantic import ValidationError
+from pydantic import BeforeValidator, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticUndefined
 from typer.core import TyperCommand
@@ -179,6 +179,8 @@ def _kind(annotation: Any) -> tuple[Any, bool, bool]:
     if optional:
         annotation = next(choice for choice in choices if choice is not NoneType)
     while hasattr(annotation, "__metadata__"):
+        if any(isinstance(one, BeforeValidator) for one in annotation.__metadata__):
+            return str, False, optional  # it reads words itself
         annotation = annotation.__origin__
     if get_origin(annotation) is tuple and get_args(annotation)[-1] is ...:
         return list[get_args(annotation)[0]], True, optional  # type: ignore[misc]

@@ -4,8 +4,10 @@ from nt2c.cli.commands import Train
 from nt2c.cli.progress import progress_bar
 from nt2c.cli.terminal import say
 from nt2c.core.errors import SettingsError
+from nt2c.inference.denoiser import load_model
 from nt2c.io.recipes import read_settings
 from nt2c.io.weights import write_weights
+from nt2c.pipeline.budget import lasting
 from nt2c.report.figures import save_validation
 from nt2c.training.denoiser import train_denoiser
 from nt2c.training.processes import join
@@ -19,6 +21,9 @@ def train(given: Train) -> None:
         raise SettingsError(f"{output}: a folder; give the name of a model file with --output")
     settings = read_settings(given.recipe, Recipe)
     folder = output.with_suffix(".training")
+    start = load_model(given.start) if given.start else None
+    if given.time_s is not None:
+        settings = lasting(settings, given.time_s, folder, device=device, start=start)
     first = join(device).first
     with progress_bar(disable=not first) as progress:
         bar = progress.add_task("training", total=settings.optimizer.steps)
@@ -37,6 +42,7 @@ def train(given: Train) -> None:
                 folder / f"validation-{step:06d}.png", *images
             ),
             on_step=show,
+            start=start,
         )
     if not first:
         return

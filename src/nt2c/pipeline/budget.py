@@ -1,13 +1,20 @@
-"""A fit within a given wall time: how many steps a training has.
+"""A training or fit within a given wall time: how many steps a training has.
 
-They are decided once, from the measured time of a step, and kept: a fit that goes on has the same.
+They are decided once, from the measured time of a step, and kept: one that goes on has the same.
 """
 
+import math
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+from nt2c.core.device import choose_device
 from nt2c.io.records import read_json, write_json
-from nt2c.training.denoiser import Pace
+from nt2c.models.denoiser import DenoiserModel
+from nt2c.training.denoiser import Pace, measure_pace
+from nt2c.training.pairs import PairSource
+from nt2c.training.processes import join
+from nt2c.training.settings import Recipe
 
 STEPS = "steps.json"
 LEAST_STEPS = 20
@@ -52,3 +59,30 @@ def decided_steps(folder: Path, decide: Callable[[], int]) -> int:
     steps = decide()
     write_json(path, {"steps": steps})
     return steps
+
+
+def lasting(
+    recipe: Recipe, seconds: float, folder: Path, *, device: str, start: DenoiserModel | None
+) -> Recipe:
+    """Return a recipe with as many steps as its training in `folder` has within a wall time."""
+    team, started = join(device), time.monotonic()
+    if team.lead(lambda: (folder / STEPS).exists()):
+        steps = team.lead(lambda: decided_steps(folder, lambda: 0))
+        return recipe.replace(optimizer=recipe.optimizer.scaled_to(steps))
+    source = PairSource(recipe.simulation, recipe.pairs, recipe.seed, choose_device(device))
+    pace = measure_pace(recipe, device=device, source=source, start=start)
+    count = recipe.pairs.validation_fields
+    fields = 2 * count + recipe.pairs.pool  # those that were made here are made again
+
+    def decide() -> int:
+        return steps_within(
+            seconds - (time.monotonic() - started),
+            pace,
+            fields=fields,
+            judged_px=0,
+            validated_px=2 * count * math.prod(recipe.simulation.shape),
+            validate_every=recipe.optimizer.validate_every,
+        )
+
+    steps = team.lead(lambda: decided_steps(folder, decide))
+    return recipe.replace(optimizer=recipe.optimizer.scaled_to(steps))
