@@ -1,6 +1,6 @@
 """The fixed picker on a data set, and what its picks are worth.
 
-It is `nt2c.evaluation.noise_only.find_blobs`: maxima of a difference of Gaussians of one diameter,
+It is `nt2c.picking.detector.find_blobs`: maxima of a difference of Gaussians of one diameter,
 `SPACING` diameters apart (half of the apoferritin particles touch a neighbour in projection) and
 half a diameter from the border. The height of a pick is divided by the
 standard deviation of the raw micrograph, the same for all methods, and one threshold is swept for
@@ -16,9 +16,8 @@ import numpy as np
 from benchmarks.picking.matching import Curve, curve, match
 from benchmarks.quality.fields import NOISE, Array, DataSet, Field, Images
 
-from nt2c.evaluation.noise_only import find_blobs
+from nt2c.picking.detector import SPACING, find_blobs
 
-SPACING = 0.75
 POINTS = 100  # of a curve in the records
 
 

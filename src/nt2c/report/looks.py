@@ -12,11 +12,12 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nt2c.imaging.fourier import frequency_axes, gaussian_lowpass, radial_power, resize
+from nt2c.imaging.fourier import frequency_axes, radial_power, resize
 from nt2c.inference.denoiser import Prepared, prepare
 from nt2c.noise.extraction import ExtractionSettings, Survey, contrast, signal_energy
 from nt2c.noise.spectra import sine_taper
 from nt2c.noise.transfer import segments, tapered_power
+from nt2c.picking.places import off_level
 
 WORKING_A = 4.0
 """Pixel size in angstrom at which all but the ice ring is measured."""
@@ -28,7 +29,6 @@ ICE_A = (3.4, 4.1)
 _BESIDE_ICE_A = ((4.1, 4.8), (3.0, 3.4))
 _ICE_SEGMENT_PX = 256
 _DIRECTION_A = (20.0, 100.0)
-_SLOW_SIGMA_A = 40.0
 _OFF_LEVEL = 1.0
 _RIM_PX = 4
 
@@ -134,27 +134,11 @@ def _spectrum(image: Tensor, segment_px: int) -> tuple[float, ...]:
 
 def _off_level(prepared: Prepared) -> tuple[float, float]:
     """Shares of the area that is dark, and of the rim that is dark or bright."""
-    scaling = prepared.scaling
-    level = (prepared.scaled * scaling.unit + scaling.background) / scaling.sigma
-    slow = gaussian_lowpass(level, _SLOW_SIGMA_A / WORKING_A)
-    slow = _without_slope(slow)
-    off = slow - slow.median()
+    off = off_level(prepared.scaled, prepared.scaling, WORKING_A)
     marked = off.abs() > _OFF_LEVEL
     inner = marked[_RIM_PX:-_RIM_PX, _RIM_PX:-_RIM_PX]
     rim = (marked.sum() - inner.sum()) / (marked.numel() - inner.numel())
     return float((off < -_OFF_LEVEL).float().mean()), float(rim)
-
-
-def _without_slope(image: Float[Tensor, "y x"]) -> Float[Tensor, "y x"]:
-    """Take off the parabola of least squares: the illumination is seldom even."""
-    y, x = (torch.linspace(-1, 1, size) for size in image.shape)
-    y, x = torch.meshgrid(y, x, indexing="ij")
-    terms = torch.stack([torch.ones_like(x), y, x, y * y, x * x, x * y], -1)
-    step = max(1, min(image.shape) // 64)
-    sparse = terms[::step, ::step].reshape(-1, 6).double()
-    values = image[::step, ::step].reshape(-1, 1).double()
-    weights = torch.linalg.lstsq(sparse, values).solution[:, 0].to(image.dtype)
-    return image - terms @ weights
 
 
 def _direction(scaled: Float[Tensor, "y x"]) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 
 from nt2c.core.errors import InputError, SettingsError
 from nt2c.evaluation.halves import crossed_score, halves_score
-from nt2c.evaluation.noise_only import find_blobs, pick_threshold, variance_ratio
+from nt2c.evaluation.noise_only import pick_threshold, variance_ratio
 from nt2c.evaluation.pairs import BandScore, PairScore, band_scores, pair_score, pooled_fraction
 from nt2c.evaluation.spectral import Image
 from nt2c.evaluation.truth import truth_score
@@ -22,6 +22,7 @@ from nt2c.io.matching import (
     partner,
 )
 from nt2c.io.micrographs import open_micrograph
+from nt2c.picking.detector import find_blobs
 from nt2c.workflows.options import EvaluateOptions
 
 Figures = dict[str, float | None]
