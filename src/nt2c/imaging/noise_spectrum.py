@@ -43,6 +43,10 @@ class _Windows:
 
     def periodograms(self, image: Tensor) -> Tensor:
         """Power (batch, windows, y, h): 1 for white noise of variance 1."""
+        return self.transforms(image).abs().square()
+
+    def transforms(self, image: Tensor) -> Tensor:
+        """Fourier transforms (batch, windows, y, h) whose squares are the power."""
         side = self.size_px
         for dim in (-2, -1):
             while image.shape[dim] < 2 * side:
@@ -52,7 +56,7 @@ class _Windows:
         taper = hann[:, None] * hann
         taper = taper / taper.square().sum().sqrt()
         windows = windows - windows.mean((-2, -1), keepdim=True)
-        return torch.fft.rfft2(windows * taper).abs().square()
+        return torch.fft.rfft2(windows * taper)
 
     @cached_property
     def _matrix(self) -> Tensor:
@@ -162,6 +166,28 @@ class NoiseSpectrum:
         inside = (centres > low) & (centres < high)
         return float(self.rings[0].cpu()[inside].mean())
 
+    def times(self, gain: Float[Tensor, "batch rings"]) -> "NoiseSpectrum":
+        """Return noise of another power: `power` and `rings` times a gain in each ring.
+
+        The condition stays, which is what a network is told.
+        """
+        plane = _coarse().on_plane(gain.clamp(min=1e-6).log()).exp()
+        return NoiseSpectrum(self.power * plane, self.rings * gain, self.condition)
+
+    def detailed(self, image: Float[Tensor, "batch y x"]) -> "NoiseSpectrum":
+        """Return noise of the same `rings`, with all else that the spectrum of the image shows.
+
+        Directions, and frequencies beyond those of the rings (the corners of the plane), where
+        there is hardly any signal.
+        """
+        power = _coarse().periodograms(image).mean(1)
+        rings = _coarse().ring_means(power)
+        power[:, 0, 0] = rings[:, 0]  # windows lose their mean
+        floor = _FLOOR * rings.mean(-1, keepdim=True)[..., None]
+        return NoiseSpectrum(torch.maximum(power, floor), rings, self.condition).times(
+            self.rings / rings.clamp(min=1e-12)
+        )
+
     def whiten(self, image: Float[Tensor, "batch y x"]) -> Float[Tensor, "batch y x"]:
         """Divide the transform by the amplitude of the noise: it becomes white, of variance 1.
 
@@ -191,6 +217,17 @@ class NoiseSpectrum:
             align_corners=True,
         )[:, 0]
         return torch.fft.irfft2(torch.fft.rfft2(image) * (exponent * gain).exp(), s=(height, width))
+
+
+def ring_covariance(
+    one: Float[Tensor, "batch y x"], other: Float[Tensor, "batch y x"]
+) -> Float[Tensor, "batch rings"]:
+    """Mean cross power of two images in the rings of `NoiseSpectrum.rings`; power if they are one.
+
+    Over all windows, quiet or not; 1 for white noise of variance 1 with itself.
+    """
+    product = _coarse().transforms(one) * _coarse().transforms(other).conj()
+    return _coarse().ring_means(product.real).mean(1)
 
 
 def measure_noise(image: Float[Tensor, "batch y x"], *, together: bool = False) -> NoiseSpectrum:

@@ -1,23 +1,26 @@
 """Noise as a micrograph has it, for a denoiser to be shown in the micrograph's place.
 
-The noise has the spectrum that was measured in the micrograph, in its units, and the denoiser is
-told the same of it. So picks on what the denoiser makes of it are those that noise alone gives, with
-that denoiser, in that micrograph. The spectrum is that of all noise, not of places that were chosen
-because they are quiet.
+The noise has the spectrum that is measured in the micrograph, in its units, and the denoiser is told
+the same of it. So picks on what the denoiser makes of it are those that noise alone gives, with that
+denoiser, in that micrograph. No window has to be free of particles, and none is chosen because it
+is quiet.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nt2c.imaging.noise_spectrum import NoiseSpectrum, measure_noise
+from nt2c.imaging.noise_spectrum import NoiseSpectrum, measure_noise, ring_covariance
+from nt2c.imaging.scale import slow_background
 
 WhiteDraw = Callable[[tuple[int, int], torch.Generator], Float[Tensor, "y x"]]
 """Draws noise of a size (y, x) that is white on the average, of variance 1."""
 
 _SAMPLES, _SAMPLE_PX = 8, 256  # from which the spectrum of a sampler is measured
+_MARGIN_PX = 32  # what has been filtered is periodic; a micrograph is not
+_LEAST_GAIN = 0.05
 
 
 def gaussian_white(shape: tuple[int, int], generator: torch.Generator) -> Float[Tensor, "y x"]:
@@ -50,11 +53,12 @@ def whitened(
 def decoys(
     noise: NoiseSpectrum,
     shape: tuple[int, int],
+    pixel_size_a: float,
     count: int,
     generator: torch.Generator,
     draw: WhiteDraw = gaussian_white,
 ) -> Iterator[Float[Tensor, "y x"]]:
-    """Draw noise fields in the units of a micrograph, one after another.
+    """Draw noise fields as a scaled micrograph has them, one after another.
 
     Parameters
     ----------
@@ -62,6 +66,8 @@ def decoys(
         Of one scaled micrograph.
     shape : tuple of int
         Of the fields (y, x).
+    pixel_size_a : float
+        Theirs, angstrom: the slow background is taken off, as that of a micrograph is.
     count : int
         Number of fields.
     generator : torch.Generator
@@ -69,5 +75,38 @@ def decoys(
     draw : callable
         Where the fields come from before they get the spectrum.
     """
+    inner = slice(_MARGIN_PX, -_MARGIN_PX)
     for _ in range(count):
-        yield noise.colour(draw(shape, generator)[None])[0]
+        white = draw((shape[0] + 2 * _MARGIN_PX, shape[1] + 2 * _MARGIN_PX), generator)
+        field = noise.colour(white[None])[0, inner, inner]
+        yield field - slow_background(field, pixel_size_a)
+
+
+def noise_beside_signal(
+    noise: NoiseSpectrum,
+    scaled: Float[Tensor, "y x"],
+    estimate: Float[Tensor, "y x"],
+    fields: Sequence[tuple[Float[Tensor, "y x"], Float[Tensor, "y x"]]],
+) -> NoiseSpectrum:
+    """Measure the noise again, now that an estimate of the signal is there.
+
+    What a network is told of the noise holds a part of the signal, at low frequency most, where no
+    place is free of particles. Of the residual of the best estimate (least squares) the cross power
+    with the micrograph is the power of the noise, since such an estimate is not related to its own
+    error. What a network takes of noise for signal is missing there; the same is missing from
+    noise fields that it is shown, whose power is known. So the ratio of the two cross powers, times
+    the power of the noise fields, is that of the noise. A filter that cannot tell signal from noise
+    gives the power of the micrograph: too much, which errs on the safe side.
+
+    Parameters
+    ----------
+    noise : NoiseSpectrum
+        What the network was told.
+    scaled, estimate : Tensor, shape (y, x)
+        Micrograph in units of its noise, and what the network made of it.
+    fields : sequence of (Tensor, Tensor)
+        Fields from `decoys` with `noise`, at least one, and what the network made of them.
+    """
+    left = ring_covariance((scaled - estimate)[None], scaled[None])
+    passed = torch.stack([ring_covariance((x - out)[None], x[None]) for x, out in fields]).mean(0)
+    return noise.times((left / passed.clamp(min=1e-6)).clamp(min=_LEAST_GAIN))

@@ -53,6 +53,11 @@ class Blobs:
         return int(np.count_nonzero(self.height >= threshold))
 
 
+def largest_px(shape: tuple[int, int]) -> float:
+    """Greatest diameter that can be found in an image (y, x), in pixels."""
+    return _LARGEST_SHARE * min(shape)
+
+
 def scales_px(diameter_px: Diameters) -> list[float]:
     """Diameters that are tried: the one, or a geometric series over the range."""
     if not isinstance(diameter_px, tuple):
@@ -109,7 +114,7 @@ def find_blobs(
     scales = scales_px(diameter_px)
     if image.ndim != 2 or not np.isfinite(image).all():
         raise InputError("blobs are found in an image (y, x) of finite values")
-    if not 2 <= min(scales) <= max(scales) <= _LARGEST_SHARE * min(image.shape):
+    if not 2 <= min(scales) <= max(scales) <= largest_px((image.shape[0], image.shape[1])):
         raise InputError(
             f"a diameter of {max(scales):.1f} px does not suit an image of {image.shape}: "
             "it must be 2 px to a quarter of the shorter side"

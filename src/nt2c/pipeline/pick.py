@@ -1,0 +1,531 @@
+"""Picks of a set of micrographs at a false discovery rate: from files to lists for other programs.
+
+Each micrograph is looked at once, and what was found in it and in its noise is kept in a file, so
+that a run that was stopped goes on and another rate costs nothing. Only lists of blobs of the whole
+set are held together.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import mrcfile
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field, PositiveFloat, field_validator
+from torch import Tensor
+
+from nt2c.core.errors import InputError, SettingsError
+from nt2c.core.random import stream
+from nt2c.core.revision import made_by
+from nt2c.core.settings import Settings
+from nt2c.imaging.fourier import resize
+from nt2c.inference.denoiser import Denoiser, Prepared
+from nt2c.inference.stamps import file_state, model_fingerprint
+from nt2c.inference.summary import summary_path
+from nt2c.io.files import atomic_path
+from nt2c.io.inputs import MicrographInput
+from nt2c.io.micrographs import open_micrograph, write_micrograph
+from nt2c.io.picks_written import MicrographPicks, write_picks
+from nt2c.io.records import read_json, write_json
+from nt2c.io.star_outputs import write_outputs_star
+from nt2c.io.star_text import STAR_HEADER, star_loop, write_star_text
+from nt2c.models.denoiser import DenoiserModel
+from nt2c.noise.samplers import NoiseSampler
+from nt2c.picking.decoys import decoys, gaussian_white, noise_beside_signal, whitened
+from nt2c.picking.detector import SPACING, Blobs, find_blobs, largest_px
+from nt2c.picking.discovery import Discovery, Judged, discover
+from nt2c.picking.places import Places, pick_places
+from nt2c.picking.significance import significance_map
+from nt2c.pipeline.fit import NOISE
+from nt2c.pipeline.learning import SAMPLER
+from nt2c.pipeline.training import MODEL
+from nt2c.training.digest import digest
+
+SUMMARY = "summary.json"
+SELECTED = "micrographs_selected.star"
+_LOOKED = "looked"
+_FIELDS = 24  # of noise, in all micrographs together, at least
+_SHOWN_RATES = (0.01, 0.05, 0.1, 0.2)
+_MOST_LEFT_OUT = 0.5  # of the area of a good micrograph
+
+
+class PickSettings(Settings):
+    """Which picks are wanted.
+
+    Attributes
+    ----------
+    diameter_a : tuple of float
+        Diameter of the particles in angstrom, or the least and the greatest one.
+    fdr : float
+        Greatest share of noise picks among all picks.
+    spacing : float
+        Least distance of two picks, in diameters.
+    fields : int or None
+        Fields of noise for each micrograph; by default one, and more where there are fewer than 24
+        micrographs.
+    pixel_size_a : float or None
+        The user's pixel size, angstrom; counts before that of STAR file and header.
+    seed : int
+        Of the fields of noise.
+    """
+
+    diameter_a: tuple[PositiveFloat, ...] = Field(min_length=1, max_length=2)
+    fdr: float = Field(0.05, gt=0, lt=1)
+    spacing: PositiveFloat = SPACING
+    fields: int | None = Field(None, ge=1)
+    pixel_size_a: float | None = Field(None, gt=0)
+    seed: int = Field(0, ge=0)
+
+    @field_validator("diameter_a")
+    @classmethod
+    def _ascends(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if len(value) == 2 and not value[0] < value[1]:
+            raise ValueError("of a range the least diameter comes first")
+        return value
+
+
+@dataclass(frozen=True)
+class PickedMicrograph:
+    """What was picked in a micrograph.
+
+    Attributes
+    ----------
+    path : Path
+        The raw micrograph.
+    picks : int
+        Number of picks.
+    expected_noise_picks : float
+        How many of them are noise, by its own fields of noise.
+    left_out : dict
+        Share of the area without picks, by reason.
+    reason : str
+        Why it is not among the selected ones; empty for a good one.
+    """
+
+    path: Path
+    picks: int
+    expected_noise_picks: float
+    left_out: dict[str, float]
+    reason: str
+
+
+@dataclass(frozen=True)
+class PickSummary:
+    """What `summary.json` holds.
+
+    Attributes
+    ----------
+    settings : dict
+        Those of the run.
+    model_hash, sampler : str
+        Of what denoised, and of what drew the noise.
+    noise_fields : int
+        Fields of noise in all.
+    threshold : float or None
+        Least score that was taken; None where nothing was.
+    picks : int
+        Number of picks.
+    expected_noise_picks : float
+        How many of them are noise.
+    share_95 : (float, float)
+        95 % confidence interval of the share of noise picks.
+    at_rates : dict
+        Number of picks at other rates.
+    curve : list of (float, int, float)
+        Score, picks and expected noise picks, from the highest score down.
+    micrographs : tuple of PickedMicrograph
+        One for each that could be read.
+    failed : tuple of str
+        What could not, and why.
+    """
+
+    settings: dict[str, Any]
+    model_hash: str
+    sampler: str
+    noise_fields: int
+    threshold: float | None
+    picks: int
+    expected_noise_picks: float
+    share_95: tuple[float, float]
+    at_rates: dict[str, int]
+    curve: list[tuple[float, int, float]]
+    micrographs: tuple[PickedMicrograph, ...]
+    failed: tuple[str, ...]
+    made_by: dict[str, Any]
+
+    @property
+    def selected(self) -> int:
+        """Number of good micrographs."""
+        return sum(not one.reason for one in self.micrographs)
+
+
+def fit_files(folder: Path) -> tuple[Path, Path]:
+    """Return model and noise sampler in the folder of a fit.
+
+    Raises
+    ------
+    SettingsError
+        One is missing.
+    """
+    files = folder / MODEL, folder / NOISE / SAMPLER
+    for path in files:
+        if not path.is_file():
+            raise SettingsError(f"{path}: not there; give the folder of a finished nt2c fit or run")
+    return files
+
+
+@dataclass(frozen=True)
+class _Looked:
+    """Blobs of a micrograph and of its noise, in working pixels; see `_Look`."""
+
+    item: MicrographInput
+    pixel_size_a: float
+    shape: tuple[int, int]
+    working: tuple[int, int]
+    judged: Judged
+    left_out: dict[str, float]
+
+
+def pick_files(
+    micrographs: Sequence[MicrographInput],
+    folder: Path | str,
+    model: DenoiserModel,
+    settings: PickSettings,
+    *,
+    denoised: Path | None = None,
+    sampler: NoiseSampler | None = None,
+    masks: bool = False,
+    significance: bool = False,
+    device: str = "auto",
+    stars: Sequence[Path] = (),
+    on_file: Callable[[Path, str], None] | None = None,
+) -> PickSummary:
+    """Pick particles in micrographs, and write the picks for other programs into a folder.
+
+    Parameters
+    ----------
+    micrographs : sequence of MicrographInput
+        Raw ones, from `find_inputs`.
+    folder : Path or str
+        For the results, made when missing.
+    model : DenoiserModel
+        Denoises them, and the noise.
+    settings : PickSettings
+        Which picks are wanted.
+    denoised : Path, optional
+        Folder in which the same model denoised them before.
+    sampler : NoiseSampler, optional
+        Draws their noise (that of a fit); it is given the spectrum of each micrograph. By default
+        the noise is Gaussian.
+    masks : bool
+        Write `masks/NAME.mrc` (mode 0): 1 where nothing is to be picked.
+    significance : bool
+        Write `significance/NAME.mrc`, see `picking.significance`, at the working pixel size.
+    device : str
+        "auto", "cpu", "cuda" or "cuda:N".
+    stars : sequence of Path
+        STAR files that list the micrographs.
+    on_file : callable, optional
+        Called with each micrograph, and why it failed or "".
+
+    Raises
+    ------
+    InputError
+        No micrograph can be used.
+    SettingsError
+        The device or a folder cannot be used.
+    """
+    folder = Path(folder)
+    model_hash = model_fingerprint(model)
+    if denoised is not None:
+        _check_denoised(denoised, model_hash)
+    few = max(1, math.ceil(_FIELDS / max(1, len(micrographs))))
+    settings = settings.replace(fields=settings.fields or few)
+    name = "gaussian" if sampler is None else digest(sampler.to_tensors()[0].values())
+    look = _Look(
+        Denoiser(model, device=device), model_hash, settings, folder, denoised, sampler, name,
+        masks, significance,
+    )  # fmt: skip
+    found: list[_Looked] = []
+    failed: list[str] = []
+    for index, item in enumerate(micrographs):
+        try:
+            found.append(look(item, index))
+            reason = ""
+        except (InputError, OSError) as error:
+            reason = str(error) if str(item.path) in str(error) else f"{item.path}: {error}"
+            failed.append(reason)
+        if on_file:
+            on_file(item.path, reason)
+    if not found:
+        raise InputError(f"no micrograph can be picked on: {failed[0]}")
+    return _write(folder, settings, found, failed, model_hash, name, stars)
+
+
+def _check_denoised(folder: Path, model_hash: str) -> None:
+    path = summary_path(folder)
+    if not path.is_file():
+        raise SettingsError(
+            f"{folder}: no summary.json of nt2c denoise; the noise has to be denoised by the same "
+            "model, so give a folder that nt2c denoised into, or none"
+        )
+    if read_json(path).get("model_hash") != model_hash:
+        raise SettingsError(
+            f"{folder}: denoised by another model; give that one, or leave the folder out"
+        )
+
+
+@dataclass(frozen=True)
+class _Look:
+    """Finds the blobs of a micrograph and of its noise; keeps them in `looked/NAME.npz`."""
+
+    denoiser: Denoiser
+    model_hash: str
+    settings: PickSettings
+    folder: Path
+    denoised: Path | None
+    sampler: NoiseSampler | None
+    sampler_name: str
+    masks: bool
+    significance: bool
+
+    def __call__(self, item: MicrographInput, index: int) -> _Looked:
+        path = self.folder / _LOOKED / Path(item.output_name).with_suffix(".npz")
+        key = self._key(item, index)
+        wanted = [self._output("masks", item)] * self.masks
+        wanted += [self._output("significance", item)] * self.significance
+        if all(output.is_file() for output in wanted):
+            known = _read(path, item, key)
+            if known:
+                return known
+        looked = self._look(item, index)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _keep(path, looked, key)
+        return looked
+
+    def _key(self, item: MicrographInput, index: int) -> str:
+        what = [
+            file_state(item.path), item.star_pixel_size_a, self.model_hash, self.sampler_name,
+            self.settings.model_dump(exclude={"fdr"}), index, bool(self.denoised),
+            made_by("denoising", "picking"),
+        ]  # fmt: skip
+        return hashlib.sha256(json.dumps(what).encode()).hexdigest()
+
+    def _output(self, kind: str, item: MicrographInput) -> Path:
+        return self.folder / kind / Path(item.output_name).with_suffix(".mrc")
+
+    def _look(self, item: MicrographInput, index: int) -> _Looked:
+        with open_micrograph(
+            item.path, self.settings.pixel_size_a, item.star_pixel_size_a
+        ) as micrograph:
+            image, own_a = micrograph.read(), micrograph.pixel_size_a
+        rows, columns = image.shape
+        prepared = self.denoiser.prepare(image, own_a)
+        scaled = prepared.scaled
+        working = (scaled.shape[0], scaled.shape[1])
+        working_a = own_a * math.sqrt(rows * columns / (working[0] * working[1]))
+        sizes = [size / working_a for size in self.settings.diameter_a]
+        if max(sizes) > largest_px(working):
+            raise InputError(
+                f"particles of {max(self.settings.diameter_a):g} A are too large for a field of "
+                f"{columns * own_a:.0f} x {rows * own_a:.0f} A: at most a quarter of its shorter "
+                "side; are diameter and pixel size right?"
+            )
+        diameter_px = sizes[0] if len(sizes) == 1 else (sizes[0], sizes[1])
+        with torch.inference_mode():
+            places = pick_places(
+                scaled, prepared.scaling, prepared.valid, working_a, max(self.settings.diameter_a)
+            )
+            estimate = self._estimate(item, prepared)
+            noise = list(self._denoised_noise(scaled, estimate, index))
+        allowed = places.allowed.cpu().numpy()
+
+        def blobs(image: NDArray[np.float32]) -> Blobs:
+            return find_blobs(image, diameter_px, self.settings.spacing, allowed)
+
+        denoised = estimate.cpu().numpy()
+        if self.significance:
+            image = significance_map(denoised, noise, diameter_px, allowed)
+            self._write_image("significance", item, image, working_a)
+        if self.masks:
+            self._write_mask(item, places, (rows, columns), own_a)
+        judged = Judged(blobs(denoised), tuple(map(blobs, noise)))
+        return _Looked(item, own_a, (rows, columns), working, judged, places.left_out)
+
+    def _estimate(self, item: MicrographInput, prepared: Prepared) -> Tensor:
+        """Signal in units of the noise, from the network or from what it made before."""
+        if self.denoised is None:
+            return self.denoiser.estimate(prepared.scaled)
+        path = self.denoised / item.output_name
+        if not path.is_file():
+            raise InputError(f"{path}: not there; denoise the micrograph first")
+        with open_micrograph(path) as file:
+            image = torch.from_numpy(file.read()).to(prepared.scaled.device)
+        rows, columns = prepared.scaled.shape
+        grey = resize(image - prepared.centre, (rows, columns)) - prepared.scaling.offset
+        return grey / prepared.scaling.unit
+
+    def _denoised_noise(self, scaled: Tensor, estimate: Tensor, index: int) -> Any:
+        """Yield denoised fields of the micrograph's noise."""
+        told = self.denoiser.measure_noise(scaled)
+        shape = (scaled.shape[0], scaled.shape[1])
+        generator = stream(self.settings.seed, "decoys", index, device=scaled.device)
+        draw = gaussian_white
+        if self.sampler is not None:
+            own = stream(self.settings.seed, "sampler", device=scaled.device)
+            draw = whitened(self.sampler.sample, own)
+        fields = self.settings.fields or 1
+        pixel_size_a = self.denoiser.pixel_size_a
+        noise = told.detailed(scaled[None])
+        first = min(2, fields)
+        shown = [
+            (field, self.denoiser.estimate(field, told))
+            for field in decoys(noise, shape, pixel_size_a, first, generator, draw)
+        ]
+        noise = noise_beside_signal(noise, scaled, estimate, shown)
+        for field in decoys(noise, shape, pixel_size_a, fields, generator, draw):
+            yield self.denoiser.estimate(field, told).cpu().numpy()
+
+    def _write_image(self, kind: str, item: MicrographInput, image: Any, size_a: float) -> None:
+        path = self._output(kind, item)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_micrograph(path, image, size_a)
+
+    def _write_mask(
+        self, item: MicrographInput, places: Places, shape: tuple[int, int], size_a: float
+    ) -> None:
+        path = self._output("masks", item)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        left_out = (~places.allowed).float()[None, None]
+        mask = torch.nn.functional.interpolate(left_out, shape, mode="nearest")[0, 0]
+        with atomic_path(path) as temporary, mrcfile.new(temporary, overwrite=True) as file:
+            file.set_data(mask.cpu().numpy().astype(np.int8))
+            file.voxel_size = size_a
+
+
+def _table(blobs: Blobs, field: int = 0) -> NDArray[np.float32]:
+    columns = (blobs.yx_px, blobs.height[:, None], blobs.diameter_px[:, None])
+    return np.concatenate([*columns, np.full((len(blobs), 1), field)], 1).astype(np.float32)
+
+
+def _blobs(table: NDArray[np.float32]) -> Blobs:
+    wide = table.astype(np.float64)
+    return Blobs(wide[:, :2], wide[:, 2], wide[:, 3])
+
+
+def _keep(path: Path, looked: _Looked, key: str) -> None:
+    fields = looked.judged.decoys
+    about = {
+        "key": key, "pixel_size_a": looked.pixel_size_a, "shape": looked.shape,
+        "working": looked.working, "left_out": looked.left_out, "fields": len(fields),
+    }  # fmt: skip
+    noise = np.concatenate([_table(field, i) for i, field in enumerate(fields)])
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez(
+            file, targets=_table(looked.judged.targets), noise=noise, about=json.dumps(about)
+        )
+
+
+def _read(path: Path, item: MicrographInput, key: str) -> _Looked | None:
+    """Return what was kept, if it was made in the same way."""
+    try:
+        with np.load(path) as file:
+            about = json.loads(str(file["about"]))
+            targets, noise = file["targets"], file["noise"]
+    except (OSError, ValueError, KeyError, EOFError):
+        return None
+    if about.get("key") != key:
+        return None
+    fields = tuple(_blobs(noise[noise[:, 4] == i]) for i in range(about["fields"]))
+    rows, columns = about["shape"]
+    return _Looked(
+        item, about["pixel_size_a"], (rows, columns), tuple(about["working"]),
+        Judged(_blobs(targets), fields), about["left_out"],
+    )  # fmt: skip
+
+
+def _write(
+    folder: Path,
+    settings: PickSettings,
+    found: list[_Looked],
+    failed: list[str],
+    model_hash: str,
+    sampler: str,
+    stars: Sequence[Path],
+) -> PickSummary:
+    judged = [one.judged for one in found]
+    result = discover(judged, settings.spacing)
+    q_values = result.q_values()
+    threshold = result.threshold(settings.fdr)
+    lists = [
+        _in_raw_pixels(one, one.judged.targets[q <= settings.fdr])
+        for one, q in zip(found, q_values, strict=True)
+    ]
+    described = tuple(
+        _described(one, picks, result, index, threshold)
+        for index, (one, picks) in enumerate(zip(found, lists, strict=True))
+    )
+    taken = sum(len(picks.score) for picks in lists)
+    interval = (0.0, 0.0)
+    if taken:
+        interval = result.interval(threshold, np.random.default_rng(settings.seed))
+    summary = PickSummary(
+        settings=settings.model_dump(mode="json"),
+        model_hash=model_hash,
+        sampler=sampler,
+        noise_fields=sum(result.fields),
+        threshold=threshold if taken else None,
+        picks=taken,
+        expected_noise_picks=min(float(taken), result.expected(threshold)) if taken else 0.0,
+        share_95=interval,
+        at_rates={f"{p:g}": sum(int((q <= p).sum()) for q in q_values) for p in _SHOWN_RATES},
+        curve=result.curve(),
+        micrographs=described,
+        failed=tuple(failed),
+        made_by=made_by("denoising", "picking"),
+    )
+    write_picks(folder, lists)
+    good = [picks for picks, one in zip(lists, described, strict=True) if not one.reason]
+    _write_selected(folder / SELECTED, good, stars)
+    write_json(folder / SUMMARY, asdict(summary))
+    return summary
+
+
+def _in_raw_pixels(one: _Looked, blobs: Blobs) -> MicrographPicks:
+    scale = np.array(one.shape) / np.array(one.working)
+    return MicrographPicks(
+        one.item,
+        one.pixel_size_a,
+        one.shape,
+        blobs.yx_px * scale,
+        blobs.height,
+        blobs.diameter_px * math.sqrt(scale.prod()),
+    )
+
+
+def _described(
+    one: _Looked, picks: MicrographPicks, result: Discovery, index: int, threshold: float
+) -> PickedMicrograph:
+    noise = np.count_nonzero(result.decoys[index] >= threshold) / result.fields[index]
+    worst = max(one.left_out, key=lambda reason: one.left_out[reason])
+    reason = "" if len(picks.score) else "no picks"
+    if one.left_out[worst] > _MOST_LEFT_OUT:
+        reason = f"{worst} on {100 * one.left_out[worst]:.0f} % of the area"
+    return PickedMicrograph(one.item.path, len(picks.score), noise, one.left_out, reason)
+
+
+def _write_selected(path: Path, good: list[MicrographPicks], stars: Sequence[Path]) -> None:
+    """List the good micrographs: as a copy of the list they come from, where that is one."""
+    if len(stars) == 1 and good:
+        kept = {Path(one.item.path).absolute(): (one.item.path, None) for one in good}
+        write_outputs_star(path, stars[0], kept)
+        return
+    columns = ("rlnMicrographName", "rlnMicrographPixelSize")
+    rows = [(one.name, f"{one.pixel_size_a:.6f}") for one in good]
+    write_star_text(path, STAR_HEADER + star_loop("micrographs", columns, rows))
