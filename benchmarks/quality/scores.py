@@ -11,9 +11,9 @@ from benchmarks.quality.region import region_snr_db, regions
 from nt2c.core.errors import InputError
 from nt2c.evaluation.halves import halves_score
 from nt2c.evaluation.noise_only import pick_threshold, variance_ratio
-from nt2c.picking.detector import find_blobs
 from nt2c.evaluation.pairs import BandScore, PairScore, band_scores, pair_score, pooled_fraction
 from nt2c.evaluation.truth import correlation, truth_score
+from nt2c.picking.detector import find_blobs
 
 Scores = dict[str, Any]
 

@@ -3,10 +3,15 @@ import pytest
 
 from nt2c.core.errors import InputError
 from nt2c.evaluation import noise_only
+from nt2c.picking.detector import Blobs, find_blobs
 from tests.evaluation.conftest import smooth
 
 DIAMETER = 16
 CENTRES = [(40, 40), (40, 120), (120, 50), (110, 130), (170, 90)]
+
+
+def blobs_of(height):
+    return Blobs(np.zeros((len(height), 2)), height, np.ones(len(height)))
 
 
 def discs(shape, centres, diameter, depth):
@@ -26,7 +31,7 @@ def test_variance_ratio_of_known_variances(rng):
 
 def test_dark_discs_are_found_at_their_centres(rng):
     image = discs((200, 200), CENTRES, DIAMETER, 10) + 0.3 * smooth(rng, (200, 200), 3)
-    blobs = noise_only.find_blobs(image, DIAMETER)
+    blobs = find_blobs(image, DIAMETER)
     threshold = noise_only.pick_threshold([blobs])
     assert blobs.count(threshold) == len(CENTRES)
     found = {tuple(p) for p in np.round(blobs.yx_px[: len(CENTRES)]).astype(int).tolist()}
@@ -37,26 +42,26 @@ def test_dark_discs_are_found_at_their_centres(rng):
 def test_bright_discs_are_not_taken(rng):
     dark = discs((200, 200), CENTRES, DIAMETER, 10)
     threshold = noise_only.pick_threshold(
-        [noise_only.find_blobs(dark + 0.3 * smooth(rng, dark.shape, 3), DIAMETER)]
+        [find_blobs(dark + 0.3 * smooth(rng, dark.shape, 3), DIAMETER)]
     )
-    assert noise_only.find_blobs(-dark, DIAMETER).count(threshold) == 0
+    assert find_blobs(-dark, DIAMETER).count(threshold) == 0
 
 
 def test_response_is_strongest_for_the_stated_diameter():
     heights = {
-        size: noise_only.find_blobs(discs((200, 200), [(100, 100)], size, 1), DIAMETER).height[0]
+        size: find_blobs(discs((200, 200), [(100, 100)], size, 1), DIAMETER).height[0]
         for size in (8, 12, 16, 22, 32)
     }
     assert max(heights, key=heights.get) == DIAMETER
 
 
 def test_blobs_keep_a_diameter_apart_and_off_the_border(rng):
-    blobs = noise_only.find_blobs(rng.standard_normal((150, 170)), DIAMETER)
+    blobs = find_blobs(rng.standard_normal((150, 170)), DIAMETER)
     assert len(blobs.height) > 20
     gaps = np.hypot(*(blobs.yx_px[:, None] - blobs.yx_px[None]).transpose(2, 0, 1))
     assert gaps[np.triu_indices(len(gaps), 1)].min() >= DIAMETER
-    assert blobs.yx_px.min() >= DIAMETER / 2
-    assert (blobs.yx_px <= np.array([150, 170]) - 1 - DIAMETER / 2).all()
+    assert blobs.yx_px.min() >= DIAMETER / 2 - 0.5
+    assert (blobs.yx_px <= np.array([150, 170]) - 0.5 - DIAMETER / 2).all()
     assert (np.diff(blobs.height) <= 0).all()
 
 
@@ -64,22 +69,22 @@ def test_blobs_may_be_asked_to_lie_nearer_or_farther(rng):
     image = rng.standard_normal((150, 170))
     counts = []
     for spacing in (0.5, 1.0, 2.0):
-        blobs = noise_only.find_blobs(image, DIAMETER, spacing)
+        blobs = find_blobs(image, DIAMETER, spacing)
         gaps = np.hypot(*(blobs.yx_px[:, None] - blobs.yx_px[None]).transpose(2, 0, 1))
         assert gaps[np.triu_indices(len(gaps), 1)].min() >= spacing * DIAMETER
-        assert blobs.yx_px.min() >= DIAMETER / 2
+        assert blobs.yx_px.min() >= DIAMETER / 2 - 0.5
         counts.append(len(blobs.height))
     assert counts[0] > counts[1] > counts[2]
 
 
 def test_a_flat_image_holds_no_blob():
-    assert noise_only.find_blobs(np.full((100, 100), 7.0), DIAMETER).count(1e-9) == 0
+    assert find_blobs(np.full((100, 100), 7.0), DIAMETER).count(1e-9) == 0
 
 
 def test_otsu_threshold_separates_two_groups():
     blobs = [
-        noise_only.Blobs(np.zeros((3, 2)), np.array([9.0, 10.0, 11.0])),
-        noise_only.Blobs(np.zeros((4, 2)), np.array([0.5, 1.0, 1.5, 2.0])),
+        blobs_of(np.array([9.0, 10.0, 11.0])),
+        blobs_of(np.array([0.5, 1.0, 1.5, 2.0])),
     ]
     assert noise_only.pick_threshold(blobs) == pytest.approx((2 + 9) / 2)
     with pytest.raises(InputError, match="too few"):
@@ -88,7 +93,7 @@ def test_otsu_threshold_separates_two_groups():
 
 def test_otsu_threshold_leaves_the_least_variance_within_the_classes(rng):
     heights = rng.gamma(1.5, size=60)
-    blobs = noise_only.Blobs(np.zeros((60, 2)), heights)
+    blobs = blobs_of(heights)
     low = heights < noise_only.pick_threshold([blobs])
 
     def within(low):
@@ -100,4 +105,4 @@ def test_otsu_threshold_leaves_the_least_variance_within_the_classes(rng):
 
 def test_unsuitable_diameter_is_refused():
     with pytest.raises(InputError, match="quarter"):
-        noise_only.find_blobs(np.zeros((50, 200)), 20)
+        find_blobs(np.zeros((50, 200)), 20)

@@ -35,7 +35,9 @@ def pick(
     ] = None,
     fit: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Model and noise of a fit: the folder of nt2c fit or run."),
+        typer.Option(
+            metavar="DIR", help="Model and noise of a fit: the folder of nt2c fit or run."
+        ),
     ] = None,
     denoised: Annotated[
         Path | None,

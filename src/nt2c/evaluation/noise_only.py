@@ -13,6 +13,7 @@ from nt2c.evaluation.checks import same_shape
 from nt2c.evaluation.spectral import Image
 from nt2c.picking.detector import Blobs
 
+
 def variance_ratio(noise: Image, particles: Image) -> float:
     """Return var(denoised noise) / var(denoised micrograph with particles); shapes may differ.
 

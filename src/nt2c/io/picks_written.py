@@ -79,9 +79,7 @@ def write_picks(folder: Path, micrographs: Sequence[MicrographPicks]) -> None:
         _write_text(folder / "eman" / f"{one.stem}.box", _box_lines(one))
         _write_text(folder / "cryolo" / f"{one.stem}.cbox", [_cbox(one)])
     columns = ("rlnMicrographName", "rlnMicrographCoordinates")
-    write_star_text(
-        folder / AUTOPICK, STAR_HEADER + star_loop("coordinate_files", columns, rows)
-    )
+    write_star_text(folder / AUTOPICK, STAR_HEADER + star_loop("coordinate_files", columns, rows))
     _write_text(folder / "topaz" / "picks.txt", _topaz_lines(micrographs))
     _make_room(folder / "cryosparc" / "picks.cs")
     write_cs(folder / "cryosparc" / "picks.cs", _cs_table(micrographs))

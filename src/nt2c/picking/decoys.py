@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional
 
+from nt2c.imaging.fourier import gaussian_lowpass
 from nt2c.imaging.noise_spectrum import NoiseSpectrum, measure_noise, ring_covariance
 from nt2c.imaging.scale import slow_background
 
@@ -21,6 +23,8 @@ WhiteDraw = Callable[[tuple[int, int], torch.Generator], Float[Tensor, "y x"]]
 _SAMPLES, _SAMPLE_PX = 8, 256  # from which the spectrum of a sampler is measured
 _MARGIN_PX = 32  # what has been filtered is periodic; a micrograph is not
 _LEAST_GAIN = 0.05
+_GRAIN_SIGMA_A = 8.0  # what remains after a blur by this holds hardly any signal
+_LOCAL_SIGMA_A = 50.0
 
 
 def gaussian_white(shape: tuple[int, int], generator: torch.Generator) -> Float[Tensor, "y x"]:
@@ -57,6 +61,7 @@ def decoys(
     count: int,
     generator: torch.Generator,
     draw: WhiteDraw = gaussian_white,
+    strength: Float[Tensor, "y x"] | float = 1.0,
 ) -> Iterator[Float[Tensor, "y x"]]:
     """Draw noise fields as a scaled micrograph has them, one after another.
 
@@ -74,12 +79,24 @@ def decoys(
         On the device of `noise`.
     draw : callable
         Where the fields come from before they get the spectrum.
+    strength : Tensor, shape (y, x), optional
+        From `local_strength`.
     """
     inner = slice(_MARGIN_PX, -_MARGIN_PX)
     for _ in range(count):
         white = draw((shape[0] + 2 * _MARGIN_PX, shape[1] + 2 * _MARGIN_PX), generator)
-        field = noise.colour(white[None])[0, inner, inner]
+        field = noise.colour(white[None])[0, inner, inner] * strength
         yield field - slow_background(field, pixel_size_a)
+
+
+def local_strength(scaled: Float[Tensor, "y x"], pixel_size_a: float) -> Float[Tensor, "y x"]:
+    """Measure how strong the fine noise is from place to place (over 50 A), of mean square 1.
+
+    The scaling of a micrograph evens most of it out; denoisers answer steeply to the rest.
+    """
+    fine = scaled - gaussian_lowpass(scaled, _GRAIN_SIGMA_A / pixel_size_a)
+    variance = gaussian_lowpass(fine.square(), _LOCAL_SIGMA_A / pixel_size_a).clamp(min=0)
+    return (variance / variance.mean()).sqrt()
 
 
 def noise_beside_signal(
@@ -91,12 +108,12 @@ def noise_beside_signal(
     """Measure the noise again, now that an estimate of the signal is there.
 
     What a network is told of the noise holds a part of the signal, at low frequency most, where no
-    place is free of particles. Of the residual of the best estimate (least squares) the cross power
-    with the micrograph is the power of the noise, since such an estimate is not related to its own
-    error. What a network takes of noise for signal is missing there; the same is missing from
-    noise fields that it is shown, whose power is known. So the ratio of the two cross powers, times
-    the power of the noise fields, is that of the noise. A filter that cannot tell signal from noise
-    gives the power of the micrograph: too much, which errs on the safe side.
+    place is free of particles. The residual of the best estimate (least squares) is not related to
+    the estimate, so that its cross power with the micrograph is the power of the noise. What a
+    network takes of noise for signal is missing there; the same is missing from noise fields that
+    it is shown, whose power is known. The ratio of the two cross powers so gives the noise, too.
+    Where an estimate overshoots it gives too little, as the first measure gives too much: the
+    geometric mean of the two is taken.
 
     Parameters
     ----------
@@ -109,4 +126,6 @@ def noise_beside_signal(
     """
     left = ring_covariance((scaled - estimate)[None], scaled[None])
     passed = torch.stack([ring_covariance((x - out)[None], x[None]) for x, out in fields]).mean(0)
-    return noise.times((left / passed.clamp(min=1e-6)).clamp(min=_LEAST_GAIN))
+    gain = (left / passed.clamp(min=1e-6)).clamp(min=_LEAST_GAIN).log() / 2
+    smooth = functional.avg_pool1d(functional.pad(gain[None], (1, 1), mode="replicate"), 3, 1)[0]
+    return noise.times(smooth.exp())

@@ -102,12 +102,16 @@ class Discovery:
     ) -> tuple[float, float]:
         """Confidence interval of the share of noise picks at or above a score.
 
-        From drawing the micrographs anew (percentiles of the bootstrap, Efron 1979).
+        From drawing the micrographs anew (percentiles of the bootstrap, Efron 1979); (0, 1) where
+        nothing is picked.
         """
         count = len(self.fields)
+        if not any((own >= score).any() for own in self.targets):
+            return 0.0, 1.0
         noise, taken = self._per_micrograph(score)
         drawn = generator.integers(0, count, (_RESAMPLED, count))
-        rates = noise[drawn].sum(1) / np.maximum(taken[drawn].sum(1), 1)
+        picks = taken[drawn].sum(1)
+        rates = noise[drawn].sum(1)[picks > 0] / picks[picks > 0]
         low, high = np.quantile(rates, [(1 - level) / 2, (1 + level) / 2])
         return float(min(1.0, low)), float(min(1.0, high))
 

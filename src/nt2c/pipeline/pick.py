@@ -8,7 +8,7 @@ set are held together.
 import hashlib
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,14 @@ from nt2c.io.star_outputs import write_outputs_star
 from nt2c.io.star_text import STAR_HEADER, star_loop, write_star_text
 from nt2c.models.denoiser import DenoiserModel
 from nt2c.noise.samplers import NoiseSampler
-from nt2c.picking.decoys import decoys, gaussian_white, noise_beside_signal, whitened
+from nt2c.picking.decoys import (
+    WhiteDraw,
+    decoys,
+    gaussian_white,
+    local_strength,
+    noise_beside_signal,
+    whitened,
+)
 from nt2c.picking.detector import SPACING, Blobs, find_blobs, largest_px
 from nt2c.picking.discovery import Discovery, Judged, discover
 from nt2c.picking.places import Places, pick_places
@@ -371,25 +378,28 @@ class _Look:
         grey = resize(image - prepared.centre, (rows, columns)) - prepared.scaling.offset
         return grey / prepared.scaling.unit
 
-    def _denoised_noise(self, scaled: Tensor, estimate: Tensor, index: int) -> Any:
+    def _denoised_noise(
+        self, scaled: Tensor, estimate: Tensor, index: int
+    ) -> Iterator[NDArray[np.float32]]:
         """Yield denoised fields of the micrograph's noise."""
         told = self.denoiser.measure_noise(scaled)
         shape = (scaled.shape[0], scaled.shape[1])
         generator = stream(self.settings.seed, "decoys", index, device=scaled.device)
-        draw = gaussian_white
+        draw: WhiteDraw = gaussian_white
         if self.sampler is not None:
             own = stream(self.settings.seed, "sampler", device=scaled.device)
             draw = whitened(self.sampler.sample, own)
         fields = self.settings.fields or 1
         pixel_size_a = self.denoiser.pixel_size_a
         noise = told.detailed(scaled[None])
+        strength = local_strength(scaled, pixel_size_a)
         first = min(2, fields)
         shown = [
             (field, self.denoiser.estimate(field, told))
-            for field in decoys(noise, shape, pixel_size_a, first, generator, draw)
+            for field in decoys(noise, shape, pixel_size_a, first, generator, draw, strength)
         ]
         noise = noise_beside_signal(noise, scaled, estimate, shown)
-        for field in decoys(noise, shape, pixel_size_a, fields, generator, draw):
+        for field in decoys(noise, shape, pixel_size_a, fields, generator, draw, strength):
             yield self.denoiser.estimate(field, told).cpu().numpy()
 
     def _write_image(self, kind: str, item: MicrographInput, image: Any, size_a: float) -> None:
@@ -427,9 +437,7 @@ def _keep(path: Path, looked: _Looked, key: str) -> None:
     }  # fmt: skip
     noise = np.concatenate([_table(field, i) for i, field in enumerate(fields)])
     with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez(
-            file, targets=_table(looked.judged.targets), noise=noise, about=json.dumps(about)
-        )
+        np.savez(file, targets=_table(looked.judged.targets), noise=noise, about=json.dumps(about))
 
 
 def _read(path: Path, item: MicrographInput, key: str) -> _Looked | None:
@@ -472,9 +480,6 @@ def _write(
         for index, (one, picks) in enumerate(zip(found, lists, strict=True))
     )
     taken = sum(len(picks.score) for picks in lists)
-    interval = (0.0, 0.0)
-    if taken:
-        interval = result.interval(threshold, np.random.default_rng(settings.seed))
     summary = PickSummary(
         settings=settings.model_dump(mode="json"),
         model_hash=model_hash,
@@ -483,7 +488,7 @@ def _write(
         threshold=threshold if taken else None,
         picks=taken,
         expected_noise_picks=min(float(taken), result.expected(threshold)) if taken else 0.0,
-        share_95=interval,
+        share_95=result.interval(threshold, np.random.default_rng(settings.seed)),
         at_rates={f"{p:g}": sum(int((q <= p).sum()) for q in q_values) for p in _SHOWN_RATES},
         curve=result.curve(),
         micrographs=described,
