@@ -16,7 +16,8 @@ import numpy as np
 from benchmarks.picking.matching import Curve, curve, match
 from benchmarks.quality.fields import NOISE, Array, DataSet, Field, Images
 
-from nt2c.picking.detector import SPACING, find_blobs
+from nt2c.picking import SPACING
+from nt2c.picking.detector import find_blobs
 
 POINTS = 100  # of a curve in the records
 

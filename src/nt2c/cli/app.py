@@ -33,6 +33,7 @@ COMMANDS = {
     "sample-noise": ("SampleNoise", "Draw noise from a sampler."),
     "relion": ("Relion", "Denoise or fit as an external job of RELION."),
     "cryosparc": ("Cryosparc", "Denoise exposures of CryoSPARC."),
+    "pick": ("Pick", "Pick particles at a known share of noise picks."),
     "picks-to-raw": ("PicksToRaw", "Make picks fit the raw micrographs."),
     "sum-frames": ("SumFrames", "Sum movies whose frames are aligned."),
     "evaluate": ("Evaluate", "Measure how good denoised micrographs are."),

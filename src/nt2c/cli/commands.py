@@ -23,6 +23,7 @@ from nt2c.workflows.options import (
     EvaluateOptions,
     FitOptions,
     NoiseOptions,
+    PickOptions,
     SimulateOptions,
 )
 
@@ -386,6 +387,31 @@ class Cryosparc(Command):
             raise ValueError("give --project, --workspace and --job; or --exposures")
         elif self.project_dir or self.output:
             raise ValueError("--project-dir and -o belong to --exposures; the job has a folder")
+        return self
+
+
+class Pick(Command):
+    """Pick particles so that a known share of the picks is noise.
+
+    Denoises the micrographs and, in the same way, noise like theirs; what is found in the noise
+    tells how many picks are noise. Writes lists for RELION, CryoSPARC, EMAN, crYOLO and topaz, in
+    pixels of the raw micrographs. The same command again does only what is missing.
+    """
+
+    work: ClassVar = "nt2c.cli.pick:pick"
+    arguments: ClassVar = ("inputs",)
+    resumes: ClassVar = True
+
+    inputs: RawInputs
+    output: Output
+    model: ModelName
+    options: PickOptions
+    device: Device = Field("auto", description="auto, cpu, cuda or cuda:N.")
+
+    @model_validator(mode="after")
+    def _one_model(self) -> Self:
+        if self.options.fit and self.model != BUNDLED:
+            raise ValueError("--model: not together with --fit, which has its own")
         return self
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from nt2c.core.version import __version__
 
-Part = Literal["denoising", "windows", "contrast", "noise", "training"]
+Part = Literal["denoising", "windows", "contrast", "noise", "training", "picking"]
 
 REVISIONS: dict[Part, int] = {
     "denoising": 2,
@@ -17,6 +17,7 @@ REVISIONS: dict[Part, int] = {
     "contrast": 2,
     "noise": 2,
     "training": 3,
+    "picking": 1,
 }
 
 

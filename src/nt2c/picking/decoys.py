@@ -1,9 +1,9 @@
 """Noise as a micrograph has it, for a denoiser to be shown in the micrograph's place.
 
-The noise has the spectrum that is measured in the micrograph, in its units, and the denoiser is told
-the same of it. So picks on what the denoiser makes of it are those that noise alone gives, with that
-denoiser, in that micrograph. No window has to be free of particles, and none is chosen because it
-is quiet.
+The noise has the spectrum that is measured in the micrograph, in its units, and the denoiser is
+told of it what it is told of the micrograph. So picks on what the denoiser makes of it are those
+that noise alone gives, with that denoiser, in that micrograph. No window has to be free of
+particles, and none is chosen because it is quiet.
 """
 
 from collections.abc import Callable, Iterator, Sequence

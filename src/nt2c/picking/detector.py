@@ -10,11 +10,10 @@ from scipy import ndimage
 from scipy.spatial import KDTree
 
 from nt2c.core.errors import InputError
+from nt2c.picking import SPACING
 
 SIGMA_RATIO = 1.6
 """Ratio of the two Gaussians; 1.6 comes closest to a Laplacian (Marr & Hildreth 1980)."""
-SPACING = 0.75
-"""Least distance of two picks in diameters: particles touch, and overlap in projection."""
 _SCALE_STEP = 1.15  # of the diameters: the response falls by 2 % at half a step
 _LARGEST_SHARE = 0.25  # of the shorter side of the image
 

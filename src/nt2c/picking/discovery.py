@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from nt2c.picking.detector import SPACING, Blobs, claimed
+from nt2c.picking import SPACING
+from nt2c.picking.detector import Blobs, claimed
 
 Scores = Float[np.ndarray, " n"]
 

@@ -10,6 +10,7 @@ from nt2c.core.options import File, Folder, PixelSizeA, Seconds, TrainingDevice
 from nt2c.core.settings import Settings
 from nt2c.inference.settings import BUNDLED
 from nt2c.noise.kinds import NoiseKind
+from nt2c.picking import SPACING
 from nt2c.simulation.settings import ImagingSettings, SimulationSettings, SpecimenSettings
 
 PIXEL_SIZE = "Pixel size in angstrom, where the files are wrong."
@@ -44,6 +45,8 @@ GOOD_MICROGRAPHS = SimulationSettings(
 ranges."""
 _IMAGING = GOOD_MICROGRAPHS.imaging
 _LEAST_SIDE_PX = 64
+LEAST_FIELDS = 24
+"""Fields of noise that picks are judged by, in all micrographs together."""
 
 Model = Annotated[str, Field(title="NAME|FILE")]
 """A bundled model by its name, or a model file."""
@@ -275,4 +278,51 @@ class EvaluateOptions(Settings):
                 "nothing to compare with: give 'truth', 'independent' with 'raw', 'halves', "
                 "'halves_in' or 'noise_only'"
             )
+        return self
+
+
+class PickOptions(Settings):
+    """Which picks are wanted, and what is written beside them."""
+
+    diameter_a: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        min_length=1,
+        max_length=2,
+        title="A",
+        description="Diameter of the particles in angstrom; give it twice for a range.",
+    )
+    fdr: float = Field(
+        0.05, gt=0, lt=1, title="SHARE", description="Greatest share of noise among the picks."
+    )
+    spacing: float = Field(
+        SPACING, gt=0, title="D", description="Least distance of two picks, in diameters."
+    )
+    denoised: Folder | None = Field(
+        None,
+        title="DIR",
+        description="What nt2c denoise made of the micrographs with the same model; by default "
+        "they are denoised in passing.",
+    )
+    fit: Folder | None = Field(
+        None,
+        title="DIR",
+        description="Model and noise of a fit: the folder of nt2c fit or nt2c run.",
+    )
+    masks: bool = Field(False, description="Write DIR/masks: 1 where nothing is to be picked.")
+    significance: bool = Field(
+        False, description="Write DIR/significance: for each pixel -log10 of the chance of noise."
+    )
+    fields: int | None = Field(
+        None,
+        ge=1,
+        title="N",
+        description="Fields of noise for each micrograph; by default one, and more where there are "
+        f"fewer than {LEAST_FIELDS} micrographs.",
+    )
+    pixel_size_a: PixelSizeA | None = Field(None, description=PIXEL_SIZE)
+    seed: int = Field(0, ge=0, description="Of the fields of noise.")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if list(self.diameter_a) != sorted(set(self.diameter_a)):
+            raise ValueError("'diameter_a': of a range the least diameter comes first")
         return self

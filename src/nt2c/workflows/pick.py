@@ -17,13 +17,11 @@ import mrcfile
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field, PositiveFloat, field_validator
 from torch import Tensor
 
 from nt2c.core.errors import InputError, SettingsError
 from nt2c.core.random import stream
 from nt2c.core.revision import made_by
-from nt2c.core.settings import Settings
 from nt2c.imaging.fourier import resize
 from nt2c.inference.denoiser import Denoiser, Prepared
 from nt2c.inference.stamps import file_state, model_fingerprint
@@ -45,7 +43,7 @@ from nt2c.picking.decoys import (
     noise_beside_signal,
     whitened,
 )
-from nt2c.picking.detector import SPACING, Blobs, find_blobs, largest_px
+from nt2c.picking.detector import Blobs, find_blobs, largest_px
 from nt2c.picking.discovery import Discovery, Judged, discover
 from nt2c.picking.places import Places, pick_places
 from nt2c.picking.significance import significance_map
@@ -53,48 +51,15 @@ from nt2c.pipeline.fit import NOISE
 from nt2c.pipeline.learning import SAMPLER
 from nt2c.pipeline.training import MODEL
 from nt2c.training.digest import digest
+from nt2c.training.sampler_files import load_sampler
+from nt2c.workflows.options import LEAST_FIELDS, PickOptions
 
 SUMMARY = "summary.json"
 SELECTED = "micrographs_selected.star"
 _LOOKED = "looked"
-_FIELDS = 24  # of noise, in all micrographs together, at least
+_DECIDING = {"diameter_a", "spacing", "fields", "pixel_size_a", "seed"}
 _SHOWN_RATES = (0.01, 0.05, 0.1, 0.2)
 _MOST_LEFT_OUT = 0.5  # of the area of a good micrograph
-
-
-class PickSettings(Settings):
-    """Which picks are wanted.
-
-    Attributes
-    ----------
-    diameter_a : tuple of float
-        Diameter of the particles in angstrom, or the least and the greatest one.
-    fdr : float
-        Greatest share of noise picks among all picks.
-    spacing : float
-        Least distance of two picks, in diameters.
-    fields : int or None
-        Fields of noise for each micrograph; by default one, and more where there are fewer than 24
-        micrographs.
-    pixel_size_a : float or None
-        The user's pixel size, angstrom; counts before that of STAR file and header.
-    seed : int
-        Of the fields of noise.
-    """
-
-    diameter_a: tuple[PositiveFloat, ...] = Field(min_length=1, max_length=2)
-    fdr: float = Field(0.05, gt=0, lt=1)
-    spacing: PositiveFloat = SPACING
-    fields: int | None = Field(None, ge=1)
-    pixel_size_a: float | None = Field(None, gt=0)
-    seed: int = Field(0, ge=0)
-
-    @field_validator("diameter_a")
-    @classmethod
-    def _ascends(cls, value: tuple[float, ...]) -> tuple[float, ...]:
-        if len(value) == 2 and not value[0] < value[1]:
-            raise ValueError("of a range the least diameter comes first")
-        return value
 
 
 @dataclass(frozen=True)
@@ -128,8 +93,8 @@ class PickSummary:
 
     Attributes
     ----------
-    settings : dict
-        Those of the run.
+    options : dict
+        What was asked for.
     model_hash, sampler : str
         Of what denoised, and of what drew the noise.
     noise_fields : int
@@ -152,7 +117,7 @@ class PickSummary:
         What could not, and why.
     """
 
-    settings: dict[str, Any]
+    options: dict[str, Any]
     model_hash: str
     sampler: str
     noise_fields: int
@@ -203,12 +168,8 @@ def pick_files(
     micrographs: Sequence[MicrographInput],
     folder: Path | str,
     model: DenoiserModel,
-    settings: PickSettings,
+    options: PickOptions,
     *,
-    denoised: Path | None = None,
-    sampler: NoiseSampler | None = None,
-    masks: bool = False,
-    significance: bool = False,
     device: str = "auto",
     stars: Sequence[Path] = (),
     on_file: Callable[[Path, str], None] | None = None,
@@ -223,17 +184,10 @@ def pick_files(
         For the results, made when missing.
     model : DenoiserModel
         Denoises them, and the noise.
-    settings : PickSettings
-        Which picks are wanted.
-    denoised : Path, optional
-        Folder in which the same model denoised them before.
-    sampler : NoiseSampler, optional
-        Draws their noise (that of a fit); it is given the spectrum of each micrograph. By default
-        the noise is Gaussian.
-    masks : bool
-        Write `masks/NAME.mrc` (mode 0): 1 where nothing is to be picked.
-    significance : bool
-        Write `significance/NAME.mrc`, see `picking.significance`, at the working pixel size.
+    options : PickOptions
+        Which picks are wanted. `masks` writes `masks/NAME.mrc` (mode 0): 1 where nothing is to be
+        picked; `significance` writes `significance/NAME.mrc` at the working pixel size, see
+        `picking.significance`.
     device : str
         "auto", "cpu", "cuda" or "cuda:N".
     stars : sequence of Path
@@ -250,15 +204,15 @@ def pick_files(
     """
     folder = Path(folder)
     model_hash = model_fingerprint(model)
-    if denoised is not None:
-        _check_denoised(denoised, model_hash)
-    few = max(1, math.ceil(_FIELDS / max(1, len(micrographs))))
-    settings = settings.replace(fields=settings.fields or few)
-    name = "gaussian" if sampler is None else digest(sampler.to_tensors()[0].values())
-    look = _Look(
-        Denoiser(model, device=device), model_hash, settings, folder, denoised, sampler, name,
-        masks, significance,
-    )  # fmt: skip
+    if options.denoised is not None:
+        _check_denoised(options.denoised, model_hash)
+    if options.fields is None:
+        options = options.replace(fields=max(1, math.ceil(LEAST_FIELDS / len(micrographs))))
+    sampler, name = None, "gaussian"
+    if options.fit is not None:
+        sampler = load_sampler(fit_files(options.fit)[1], model.pixel_size_a)
+        name = digest(sampler.to_tensors()[0].values())
+    look = _Look(Denoiser(model, device=device), model_hash, options, folder, sampler, name)
     found: list[_Looked] = []
     failed: list[str] = []
     for index, item in enumerate(micrographs):
@@ -272,7 +226,7 @@ def pick_files(
             on_file(item.path, reason)
     if not found:
         raise InputError(f"no micrograph can be picked on: {failed[0]}")
-    return _write(folder, settings, found, failed, model_hash, name, stars)
+    return _write(folder, options, found, failed, model_hash, name, stars)
 
 
 def _check_denoised(folder: Path, model_hash: str) -> None:
@@ -294,19 +248,16 @@ class _Look:
 
     denoiser: Denoiser
     model_hash: str
-    settings: PickSettings
+    options: PickOptions
     folder: Path
-    denoised: Path | None
     sampler: NoiseSampler | None
     sampler_name: str
-    masks: bool
-    significance: bool
 
     def __call__(self, item: MicrographInput, index: int) -> _Looked:
         path = self.folder / _LOOKED / Path(item.output_name).with_suffix(".npz")
         key = self._key(item, index)
-        wanted = [self._output("masks", item)] * self.masks
-        wanted += [self._output("significance", item)] * self.significance
+        wanted = [self._output("masks", item)] * self.options.masks
+        wanted += [self._output("significance", item)] * self.options.significance
         if all(output.is_file() for output in wanted):
             known = _read(path, item, key)
             if known:
@@ -319,7 +270,7 @@ class _Look:
     def _key(self, item: MicrographInput, index: int) -> str:
         what = [
             file_state(item.path), item.star_pixel_size_a, self.model_hash, self.sampler_name,
-            self.settings.model_dump(exclude={"fdr"}), index, bool(self.denoised),
+            self.options.model_dump(include=_DECIDING), index, bool(self.options.denoised),
             made_by("denoising", "picking"),
         ]  # fmt: skip
         return hashlib.sha256(json.dumps(what).encode()).hexdigest()
@@ -329,7 +280,7 @@ class _Look:
 
     def _look(self, item: MicrographInput, index: int) -> _Looked:
         with open_micrograph(
-            item.path, self.settings.pixel_size_a, item.star_pixel_size_a
+            item.path, self.options.pixel_size_a, item.star_pixel_size_a
         ) as micrograph:
             image, own_a = micrograph.read(), micrograph.pixel_size_a
         rows, columns = image.shape
@@ -337,39 +288,39 @@ class _Look:
         scaled = prepared.scaled
         working = (scaled.shape[0], scaled.shape[1])
         working_a = own_a * math.sqrt(rows * columns / (working[0] * working[1]))
-        sizes = [size / working_a for size in self.settings.diameter_a]
+        sizes = [size / working_a for size in self.options.diameter_a]
         if max(sizes) > largest_px(working):
             raise InputError(
-                f"particles of {max(self.settings.diameter_a):g} A are too large for a field of "
+                f"particles of {max(self.options.diameter_a):g} A are too large for a field of "
                 f"{columns * own_a:.0f} x {rows * own_a:.0f} A: at most a quarter of its shorter "
                 "side; are diameter and pixel size right?"
             )
         diameter_px = sizes[0] if len(sizes) == 1 else (sizes[0], sizes[1])
         with torch.inference_mode():
             places = pick_places(
-                scaled, prepared.scaling, prepared.valid, working_a, max(self.settings.diameter_a)
+                scaled, prepared.scaling, prepared.valid, working_a, max(self.options.diameter_a)
             )
             estimate = self._estimate(item, prepared)
             noise = list(self._denoised_noise(scaled, estimate, index))
         allowed = places.allowed.cpu().numpy()
 
         def blobs(image: NDArray[np.float32]) -> Blobs:
-            return find_blobs(image, diameter_px, self.settings.spacing, allowed)
+            return find_blobs(image, diameter_px, self.options.spacing, allowed)
 
         denoised = estimate.cpu().numpy()
-        if self.significance:
+        if self.options.significance:
             image = significance_map(denoised, noise, diameter_px, allowed)
             self._write_image("significance", item, image, working_a)
-        if self.masks:
+        if self.options.masks:
             self._write_mask(item, places, (rows, columns), own_a)
         judged = Judged(blobs(denoised), tuple(map(blobs, noise)))
         return _Looked(item, own_a, (rows, columns), working, judged, places.left_out)
 
     def _estimate(self, item: MicrographInput, prepared: Prepared) -> Tensor:
         """Signal in units of the noise, from the network or from what it made before."""
-        if self.denoised is None:
+        if self.options.denoised is None:
             return self.denoiser.estimate(prepared.scaled)
-        path = self.denoised / item.output_name
+        path = self.options.denoised / item.output_name
         if not path.is_file():
             raise InputError(f"{path}: not there; denoise the micrograph first")
         with open_micrograph(path) as file:
@@ -384,12 +335,12 @@ class _Look:
         """Yield denoised fields of the micrograph's noise."""
         told = self.denoiser.measure_noise(scaled)
         shape = (scaled.shape[0], scaled.shape[1])
-        generator = stream(self.settings.seed, "decoys", index, device=scaled.device)
+        generator = stream(self.options.seed, "decoys", index, device=scaled.device)
         draw: WhiteDraw = gaussian_white
         if self.sampler is not None:
-            own = stream(self.settings.seed, "sampler", device=scaled.device)
+            own = stream(self.options.seed, "sampler", device=scaled.device)
             draw = whitened(self.sampler.sample, own)
-        fields = self.settings.fields or 1
+        fields = self.options.fields or 1
         pixel_size_a = self.denoiser.pixel_size_a
         noise = told.detailed(scaled[None])
         strength = local_strength(scaled, pixel_size_a)
@@ -460,7 +411,7 @@ def _read(path: Path, item: MicrographInput, key: str) -> _Looked | None:
 
 def _write(
     folder: Path,
-    settings: PickSettings,
+    options: PickOptions,
     found: list[_Looked],
     failed: list[str],
     model_hash: str,
@@ -468,11 +419,11 @@ def _write(
     stars: Sequence[Path],
 ) -> PickSummary:
     judged = [one.judged for one in found]
-    result = discover(judged, settings.spacing)
+    result = discover(judged, options.spacing)
     q_values = result.q_values()
-    threshold = result.threshold(settings.fdr)
+    threshold = result.threshold(options.fdr)
     lists = [
-        _in_raw_pixels(one, one.judged.targets[q <= settings.fdr])
+        _in_raw_pixels(one, one.judged.targets[q <= options.fdr])
         for one, q in zip(found, q_values, strict=True)
     ]
     described = tuple(
@@ -481,14 +432,14 @@ def _write(
     )
     taken = sum(len(picks.score) for picks in lists)
     summary = PickSummary(
-        settings=settings.model_dump(mode="json"),
+        options=options.model_dump(mode="json"),
         model_hash=model_hash,
         sampler=sampler,
         noise_fields=sum(result.fields),
         threshold=threshold if taken else None,
         picks=taken,
         expected_noise_picks=min(float(taken), result.expected(threshold)) if taken else 0.0,
-        share_95=result.interval(threshold, np.random.default_rng(settings.seed)),
+        share_95=result.interval(threshold, np.random.default_rng(options.seed)),
         at_rates={f"{p:g}": sum(int((q <= p).sum()) for q in q_values) for p in _SHOWN_RATES},
         curve=result.curve(),
         micrographs=described,
