@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from nt2c.io.micrographs import open_micrograph, write_micrograph
     from nt2c.workflows.evaluate import evaluate
     from nt2c.workflows.fit import fit
-    from nt2c.workflows.options import EvaluateOptions, FitOptions, SimulateOptions
+    from nt2c.workflows.options import EvaluateOptions, FitOptions, PickOptions, SimulateOptions
+    from nt2c.workflows.pick import pick
     from nt2c.workflows.simulate import simulate
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "FitOptions",
     "InputError",
     "Nt2cError",
+    "PickOptions",
     "SettingsError",
     "SimulateOptions",
     "__version__",
@@ -36,6 +38,7 @@ __all__ = [
     "fit",
     "load_model",
     "open_micrograph",
+    "pick",
     "simulate",
     "write_micrograph",
 ]
@@ -50,7 +53,8 @@ _PLACES = {
     "nt2c.io.micrographs": ("open_micrograph", "write_micrograph"),
     "nt2c.workflows.evaluate": ("evaluate",),
     "nt2c.workflows.fit": ("fit",),
-    "nt2c.workflows.options": ("EvaluateOptions", "FitOptions", "SimulateOptions"),
+    "nt2c.workflows.options": ("EvaluateOptions", "FitOptions", "PickOptions", "SimulateOptions"),
+    "nt2c.workflows.pick": ("pick",),
     "nt2c.workflows.simulate": ("simulate",),
 }
 

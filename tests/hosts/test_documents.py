@@ -45,10 +45,12 @@ def test_relion(tmp_path, monkeypatch, model_file):
     monkeypatch.chdir(tmp_path)
     _picks(make_project(tmp_path, COUNT))
     commands = _commands("relion.md")
-    assert len(commands) == 5
+    assert len(commands) == 6
     for words in commands:
         extra = ["--model", str(model_file), "--device", "cpu"] if words[0] == "relion" else []
+        extra += ["--diameter", "20"] if "pick" in words else []  # the fields are tiny
         assert main([*words, *extra]) == 0, words
+    assert Path("External/job013/autopick.star").is_file()
     assert len(list(Path("External/job012").rglob("*.mrc"))) == COUNT
     text = Path("picks_raw/autopick.star").read_text()
     assert text.count("MotionCorr/job002/") == COUNT

@@ -231,3 +231,57 @@ def test_sums_are_those_of_motion_correction(
         mrcfile.read(next(Path(f).rglob("movie.mrc"))) for f in ("MotionCorr", "summed")
     )
     assert correlation(theirs, ours) > 0.999
+
+
+def test_picks_of_the_job_are_extracted_and_refined(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job's own coordinates: every particle in the middle of a box, and RELION averages them.
+
+    A coordinate file lies where RELION 3.1 looks for it, and in the list that later ones read.
+    """
+    monkeypatch.chdir(tmp_path)
+    write_list(STAR, NAMES)
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    for seed, name in enumerate(NAMES):
+        image = np.random.default_rng(seed).normal(100, 10, SHAPE)
+        for row, column in CENTRES_YX:
+            image -= 9 * np.exp(-((np.hypot(y - row, x - column) / 14) ** 4))
+        write_image(name, image.astype(np.float32))
+    job = ["--o", "External/job012/", "--in_mics", STAR, "--diameter", "56", "--device", "cpu"]
+    assert main(["relion", "pick", *job, "--pipeline_control", "External/job012/"]) == 0
+    assert Path("External/job012/RELION_JOB_EXIT_SUCCESS").is_file()
+    nodes = starfile.read("External/job012/RELION_OUTPUT_NODES.star")
+    assert "MicrographCoordsGroup.star.relion.autopick" in set(nodes["rlnPipeLineNodeTypeLabel"])
+    listed = starfile.read("External/job012/autopick.star")
+    assert list(listed["rlnMicrographName"]) == NAMES
+    assert all(Path(path).is_file() for path in listed["rlnMicrographCoordinates"])
+    selected = starfile.read("External/job012/micrographs_selected.star")["micrographs"]
+    assert list(selected["rlnMicrographName"]) == NAMES
+
+    made = ["--part_dir", "Extract/job014/", "--part_star", "Extract/job014/particles.star"]
+    given = ["--i", STAR, "--coord_dir", "External/job012/", "--coord_suffix", "_autopick.star"]
+    size = ["--extract_size", str(BOX_PX), "--norm", "--bg_radius", "20", "--invert_contrast"]
+    relion("relion_preprocess", "--extract", *size, *given, *made)
+    extracted = starfile.read("Extract/job014/particles.star")["particles"]
+    assert "rlnAutopickFigureOfMerit" in extracted
+    for name in NAMES:
+        rows = extracted[extracted["rlnMicrographName"] == name]
+        away = [
+            np.hypot(rows["rlnCoordinateY"] - row, rows["rlnCoordinateX"] - column).min()
+            for row, column in CENTRES_YX
+        ]
+        assert np.mean(away) <= 1.5
+        assert max(away) <= 3  # of 28 px particles in noise as strong as they are
+        assert len(rows) == len(CENTRES_YX)
+        boxes = mrcfile.read(rows["rlnImageName"].iloc[0].split("@")[1])
+        mean = boxes.mean(0).clip(1)  # white now
+        grid = np.arange(BOX_PX) - BOX_PX / 2
+        assert abs((mean.sum(0) * grid).sum() / mean.sum()) < 1
+        assert abs((mean.sum(1) * grid).sum() / mean.sum()) < 1
+    Path("Class2D").mkdir()
+    words = ["--i", "Extract/job014/particles.star", "--o", "Class2D/run", "--K", "1", "--iter"]
+    words += ["1", "--particle_diameter", "80", "--psi_step", "90", "--offset_range", "2"]
+    relion("relion_refine", *words, "--offset_step", "2", "--norm", "--scale", "--j", "1")
+    average = mrcfile.read("Class2D/run_it001_classes.mrcs")[0]
+    assert average[18:30, 18:30].mean() > average[:6].mean() + 0.5

@@ -252,6 +252,9 @@ class Run(Fit):
         description="Independent exposures of the same fields, to measure how much signal is "
         "recovered; nothing is learned from them.",
     )
+    diameter_a: float | None = Field(
+        None, gt=0, description="Pick particles of this diameter in angstrom, too: DIR/picks."
+    )
 
 
 class TrainNoise(Command):
@@ -285,10 +288,11 @@ class SampleNoise(Command):
 
 
 class Relion(Command):
-    """Denoise micrographs, or fit a model to them, as an external job of RELION.
+    """Denoise micrographs, fit a model to them, or pick on them, as an external job of RELION.
 
-    Give `nt2c relion` as external executable, or `nt2c relion fit`, a micrographs.star as input,
-    and other options as parameters: label model, value FILE. Continue does what is missing.
+    Give `nt2c relion` as external executable, or `nt2c relion fit` or `nt2c relion pick`, a
+    micrographs.star as input, and other options as parameters: label model, value FILE. Continue
+    does what is missing.
     """
 
     work: ClassVar = "nt2c.cli.relion:relion"
@@ -302,8 +306,8 @@ class Relion(Command):
     parser: ClassVar[type[TyperCommand]] = RelionCommand
 
     output: Path = Field(title="DIR", description="Folder of the job; RELION gives it.")
-    mode: Literal["denoise", "fit"] = Field(
-        "denoise", title="[denoise|fit]", description="What the job does."
+    mode: Literal["denoise", "fit", "pick"] = Field(
+        "denoise", title="[denoise|fit|pick]", description="What the job does."
     )
     in_mics: Path | None = Field(
         None, title="STAR", description="Input micrographs, a micrographs.star."
@@ -322,6 +326,16 @@ class Relion(Command):
         None, ge=0, description="denoise: stop after so many; Continue does more."
     )
     fit: Annotated[FitOptions, Part(("recipe", "noise"), "fit: ")] = FitOptions()
+    diameter_a: float | None = Field(
+        None, gt=0, description="pick: diameter of the particles in angstrom."
+    )
+    fdr: float = Field(
+        PickOptions.model_fields["fdr"].default,
+        gt=0,
+        lt=1,
+        title="SHARE",
+        description="pick: greatest share of noise among the picks.",
+    )
 
     @classmethod
     def of_options(cls, given: Mapping[str, Any]) -> Self:
@@ -331,6 +345,12 @@ class Relion(Command):
         except SettingsError:
             tell_failure(given["output"])
             raise
+
+    @model_validator(mode="after")
+    def _has_diameter(self) -> Self:
+        if self.mode == "pick" and self.diameter_a is None:
+            raise ValueError("pick: give --diameter, that of the particles in angstrom")
+        return self
 
     @model_validator(mode="after")
     def _has_input(self) -> Self:

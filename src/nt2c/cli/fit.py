@@ -1,6 +1,7 @@
 """The commands `nt2c fit` and `nt2c run`: a model of one's own, from one's own micrographs."""
 
 from nt2c.cli.commands import Fit, Run
+from nt2c.cli.pick import told
 from nt2c.cli.terminal import say, warn
 from nt2c.cli.watch import ConsoleWatch
 from nt2c.core.advice import EXTRACT_FROM_RAW
@@ -28,12 +29,16 @@ def run(given: Run) -> int:
     """Fit a model, denoise with it, measure, and write a page."""
     job = workflow.plan(given.inputs, given.output, given.options)
     with ConsoleWatch() as watch:
-        done = workflow.run(job, given.independent, watch)
+        done = workflow.run(job, given.independent, watch, given.diameter_a)
         page = write_report(find_source(given.output))
     say(f"\n{page.verdict}")
     say(f"model:    {done.fit.model}")
     say(f"denoised: {given.output / workflow.DENOISED}")
     say(f"open it:  {page.path}")
+    if done.picks:
+        say(f"picks:    {given.output / workflow.PICKS}")
+        for line in told(done.picks):
+            say(line)
     say(EXTRACT_FROM_RAW)
     code = complain(done.fit)
     for failed in done.summary.with_status("failed"):

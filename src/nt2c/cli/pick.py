@@ -6,39 +6,30 @@ from nt2c.cli.commands import Pick
 from nt2c.cli.terminal import say, warn
 from nt2c.core.advice import EXTRACT_FROM_RAW
 from nt2c.core.words import plural
-from nt2c.inference.denoiser import load_model
-from nt2c.io.inputs import find_inputs
-from nt2c.workflows.pick import PickSummary, fit_files, pick_files
+from nt2c.workflows import pick as workflow
 
 
 def pick(given: Pick) -> int:
     """Pick, and say what was picked."""
-    fit = given.options.fit
-    found = find_inputs(given.inputs)
     looked: list[Path] = []
 
-    def show(path: Path, reason: str) -> None:
+    def show(path: Path, reason: str, total: int) -> None:
         looked.append(path)
-        say(f"[{len(looked)}/{len(found)}] {path}: {'failed' if reason else 'looked at'}")
+        say(f"[{len(looked)}/{total}] {path}: {'failed' if reason else 'looked at'}")
 
-    summary = pick_files(
-        found,
-        given.output,
-        load_model(fit_files(fit)[0] if fit else given.model),
-        given.options,
-        device=given.device,
-        stars=[Path(name) for name in given.inputs if name.lower().endswith(".star")],
-        on_file=show,
+    summary = workflow.pick(
+        given.inputs, given.output, given.options, given.model, device=given.device, on_file=show
     )
-    for reason in summary.failed:
-        warn(f"failed: {reason}")
     for line in told(summary):
         say(line)
     say(f"results are in {given.output}")
+    say(EXTRACT_FROM_RAW)
+    for reason in summary.failed:
+        warn(f"failed: {reason}")
     return 1 if summary.failed else 0
 
 
-def told(summary: PickSummary) -> list[str]:
+def told(summary: workflow.PickSummary) -> list[str]:
     """What was picked, in plain words."""
     count, rate = len(summary.micrographs), summary.options["fdr"]
     if not summary.picks:
@@ -58,4 +49,4 @@ def told(summary: PickSummary) -> list[str]:
     rest = count - summary.selected
     if rest:
         lines.append(f"{plural(rest, 'micrograph')} not selected; reasons are in summary.json")
-    return [*lines, EXTRACT_FROM_RAW]
+    return lines

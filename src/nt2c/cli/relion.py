@@ -8,6 +8,7 @@ import torch
 from nt2c.cli.batch import tell
 from nt2c.cli.commands import Relion
 from nt2c.cli.fit import complain
+from nt2c.cli.pick import told as picks_told
 from nt2c.cli.terminal import say
 from nt2c.cli.watch import ConsoleWatch
 from nt2c.core.advice import EXTRACT_FROM_RAW
@@ -23,6 +24,8 @@ from nt2c.io.micrographs import open_micrograph
 from nt2c.pipeline.fit import FitResult
 from nt2c.report.logfile import Pair, write_logfile
 from nt2c.workflows import fit as workflow
+from nt2c.workflows.options import PickOptions
+from nt2c.workflows.pick import pick
 
 _SHOWN = 3
 
@@ -35,7 +38,7 @@ def relion(given: Relion) -> int:
     with relion_job(given.output) as poll:
         if given.threads is not None:
             torch.set_num_threads(given.threads)
-        work = _fit if given.mode == "fit" else _denoise
+        work = {"fit": _fit, "pick": _pick, "denoise": _denoise}[given.mode]
         lines = work(given, given.in_mics, poll)
         write_nodes(given.output)
         say("\n".join(lines))
@@ -111,6 +114,28 @@ def _fit(given: Relion, star: Path, poll: Poll) -> list[str]:
     _write_logfile(given.output, [*_told(result), "", use])
     complain(result)
     return ["", use]
+
+
+def _pick(given: Relion, star: Path, poll: Poll) -> list[str]:
+    assert given.diameter_a is not None
+    options = PickOptions(
+        diameter_a=(given.diameter_a,), fdr=given.fdr, pixel_size_a=given.pixel_size_a
+    )
+
+    def show(path: Path, reason: str, _: int) -> None:
+        say(f"{path}: {reason or 'looked at'}")
+        poll()
+
+    device = given.batch.device
+    summary = pick(star, given.output, options, given.model, device=device, on_file=show)
+    lines = [
+        *picks_told(summary),
+        EXTRACT_FROM_RAW,
+        "autopick.star: the picks, on the raw micrographs of the input",
+        *(f"failed: {reason}" for reason in summary.failed),
+    ]
+    _write_logfile(given.output, lines)
+    return lines
 
 
 def _told(result: FitResult) -> list[str]:

@@ -17,6 +17,7 @@ from nt2c.inference.settings import BatchOptions, DenoiseSettings
 from nt2c.inference.stopping import Stop
 from nt2c.inference.summary import FileResult
 from nt2c.io.inputs import find_inputs
+from nt2c.io.picks_written import AUTOPICK, SELECTED
 from nt2c.io.star_outputs import write_outputs_star
 from nt2c.io.star_text import STAR_HEADER, star_loop, write_star_text
 from nt2c.models.denoiser import DenoiserModel
@@ -29,6 +30,8 @@ NODES = "RELION_OUTPUT_NODES.star"
 _TYPES = {
     MICROGRAPHS: "MicrographGroupMetadata.star.relion",
     RAW_MICROGRAPHS: "MicrographGroupMetadata.star.relion",
+    AUTOPICK: "MicrographCoordsGroup.star.relion.autopick",
+    SELECTED: "MicrographGroupMetadata.star.relion",
     LOGFILE: "LogFile.pdf.relion",
 }
 

@@ -20,6 +20,7 @@ from nt2c.io.inputs import MicrographInput, split_ending
 from nt2c.io.star_text import STAR_HEADER, star_loop, write_star_text
 
 AUTOPICK = "autopick.star"
+SELECTED = "micrographs_selected.star"
 _JOB = re.compile(r"^[^/]+/job\d{3,}/")
 _BOX_DIAMETERS = 1.5
 _CBOX = ("CoordinateX", "CoordinateY", "CoordinateZ", "Width", "Height", "Depth", "EstWidth",

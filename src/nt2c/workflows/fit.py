@@ -22,18 +22,21 @@ from nt2c.pipeline.judging import judge_independent
 from nt2c.pipeline.settings import read_fit_recipe
 from nt2c.pipeline.stages import locked
 from nt2c.training.processes import join
-from nt2c.workflows.options import FitOptions
+from nt2c.workflows.options import FitOptions, PickOptions
+from nt2c.workflows.pick import PickSummary, pick
 
 DENOISED = "denoised"
+PICKS = "picks"
 EVALUATION = "evaluation.json"
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """What came of a run: the fit, and what became of each micrograph."""
+    """What came of a run: the fit, what became of each micrograph, and the picks if wanted."""
 
     fit: FitResult
     summary: Summary
+    picks: PickSummary | None
 
 
 class Silent:
@@ -122,7 +125,9 @@ def plan(
     )
 
 
-def run(job: FitJob, independent: Path | None, watch: Watch) -> RunResult:
+def run(
+    job: FitJob, independent: Path | None, watch: Watch, diameter_a: float | None = None
+) -> RunResult:
     """Fit a model to micrographs, denoise them with it, and measure what needs no truth.
 
     What is done already is not done again. The figures are kept in `evaluation.json`.
@@ -135,6 +140,8 @@ def run(job: FitJob, independent: Path | None, watch: Watch) -> RunResult:
         Folder of independent exposures of the same fields, to measure the signal recovered.
     watch : Watch
         Hears how it goes on.
+    diameter_a : float, optional
+        Pick particles of this diameter, angstrom, too.
 
     Raises
     ------
@@ -145,7 +152,8 @@ def run(job: FitJob, independent: Path | None, watch: Watch) -> RunResult:
         fitted = do_stages(job, watch)
         summary = _denoise(job, fitted, watch)
         _evaluate(job, fitted, independent, watch)
-    return RunResult(fitted, summary)
+        picks = _pick(job, diameter_a, watch) if diameter_a else None
+    return RunResult(fitted, summary, picks)
 
 
 def _denoise(job: FitJob, fitted: FitResult, watch: Watch) -> Summary:
@@ -169,6 +177,28 @@ def _denoise(job: FitJob, fitted: FitResult, watch: Watch) -> Summary:
     there = plural(done + skipped, "micrograph")
     watch.verdict("denoise", there, summary.seconds, reused=not done)
     return summary
+
+
+def _pick(job: FitJob, diameter_a: float, watch: Watch) -> PickSummary:
+    """Pick on the denoised micrographs."""
+    watch.begin("pick", len(job.inputs))
+    started = time.perf_counter()
+    looked: list[Path] = []
+
+    def show(path: Path, _: str, __: int) -> None:
+        looked.append(path)
+        watch.advance(len(looked), path.name)
+
+    options = PickOptions(
+        diameter_a=(diameter_a,),
+        fit=job.folder,
+        denoised=job.folder / DENOISED,
+        pixel_size_a=job.pixel_size_a,
+    )
+    found = pick(job.inputs, job.folder / PICKS, options, device=job.device, on_file=show)
+    text = f"{plural(found.picks, 'pick')}, of which {found.expected_noise_picks:.1f} may be noise"
+    watch.verdict("pick", text, time.perf_counter() - started, reused=False)
+    return found
 
 
 def _evaluate(job: FitJob, fitted: FitResult, independent: Path | None, watch: Watch) -> None:

@@ -23,17 +23,17 @@ from nt2c.core.errors import InputError, SettingsError
 from nt2c.core.random import stream
 from nt2c.core.revision import made_by
 from nt2c.imaging.fourier import resize
-from nt2c.inference.denoiser import Denoiser, Prepared
+from nt2c.inference.denoiser import Denoiser, Prepared, load_model
+from nt2c.inference.settings import BUNDLED
 from nt2c.inference.stamps import file_state, model_fingerprint
 from nt2c.inference.summary import summary_path
 from nt2c.io.files import atomic_path
-from nt2c.io.inputs import MicrographInput
+from nt2c.io.inputs import MicrographInput, find_inputs
 from nt2c.io.micrographs import open_micrograph, write_micrograph
-from nt2c.io.picks_written import MicrographPicks, write_picks
+from nt2c.io.picks_written import SELECTED, MicrographPicks, write_picks
 from nt2c.io.records import read_json, write_json
 from nt2c.io.star_outputs import write_outputs_star
 from nt2c.io.star_text import STAR_HEADER, star_loop, write_star_text
-from nt2c.models.denoiser import DenoiserModel
 from nt2c.noise.samplers import NoiseSampler
 from nt2c.picking.decoys import (
     WhiteDraw,
@@ -55,7 +55,6 @@ from nt2c.training.sampler_files import load_sampler
 from nt2c.workflows.options import LEAST_FIELDS, PickOptions
 
 SUMMARY = "summary.json"
-SELECTED = "micrographs_selected.star"
 _LOOKED = "looked"
 _DECIDING = {"diameter_a", "spacing", "fields", "pixel_size_a", "seed"}
 _SHOWN_RATES = (0.01, 0.05, 0.1, 0.2)
@@ -164,69 +163,74 @@ class _Looked:
     left_out: dict[str, float]
 
 
-def pick_files(
-    micrographs: Sequence[MicrographInput],
-    folder: Path | str,
-    model: DenoiserModel,
+def pick(
+    inputs: str | Path | Sequence[str | Path | MicrographInput],
+    output: Path | str,
     options: PickOptions,
+    model: str | Path = BUNDLED,
     *,
     device: str = "auto",
-    stars: Sequence[Path] = (),
-    on_file: Callable[[Path, str], None] | None = None,
+    on_file: Callable[[Path, str, int], None] | None = None,
 ) -> PickSummary:
     """Pick particles in micrographs, and write the picks for other programs into a folder.
 
+    What was looked at before in the same way is not looked at again.
+
     Parameters
     ----------
-    micrographs : sequence of MicrographInput
-        Raw ones, from `find_inputs`.
-    folder : Path or str
+    inputs : str, Path, or sequence of them
+        Raw micrographs: files, folders, patterns, or a STAR file; or what `find_inputs` gave.
+    output : Path or str
         For the results, made when missing.
-    model : DenoiserModel
-        Denoises them, and the noise.
     options : PickOptions
         Which picks are wanted. `masks` writes `masks/NAME.mrc` (mode 0): 1 where nothing is to be
         picked; `significance` writes `significance/NAME.mrc` at the working pixel size, see
         `picking.significance`.
+    model : str or Path
+        A bundled model by name, or a model file; with `options.fit` its own is taken.
     device : str
         "auto", "cpu", "cuda" or "cuda:N".
-    stars : sequence of Path
-        STAR files that list the micrographs.
     on_file : callable, optional
-        Called with each micrograph, and why it failed or "".
+        Called with each micrograph, why it failed or "", and the number of micrographs.
 
     Raises
     ------
     InputError
         No micrograph can be used.
     SettingsError
-        The device or a folder cannot be used.
+        The device, the model or a folder cannot be used.
     """
-    folder = Path(folder)
-    model_hash = model_fingerprint(model)
+    given = [inputs] if isinstance(inputs, str | Path) else list(inputs)
+    names = [one for one in given if not isinstance(one, MicrographInput)]
+    micrographs = [one for one in given if isinstance(one, MicrographInput)] + find_inputs(names)
+    fitted = fit_files(options.fit) if options.fit else None
+    loaded = load_model(fitted[0] if fitted else model)
+    model_hash = model_fingerprint(loaded)
     if options.denoised is not None:
         _check_denoised(options.denoised, model_hash)
     if options.fields is None:
         options = options.replace(fields=max(1, math.ceil(LEAST_FIELDS / len(micrographs))))
     sampler, name = None, "gaussian"
-    if options.fit is not None:
-        sampler = load_sampler(fit_files(options.fit)[1], model.pixel_size_a)
+    if fitted:
+        sampler = load_sampler(fitted[1], loaded.pixel_size_a)
         name = digest(sampler.to_tensors()[0].values())
-    look = _Look(Denoiser(model, device=device), model_hash, options, folder, sampler, name)
+    denoiser = Denoiser(loaded, device=device)
+    look = _Look(denoiser, model_hash, options, Path(output), sampler, name)
     found: list[_Looked] = []
     failed: list[str] = []
     for index, item in enumerate(micrographs):
+        reason = ""
         try:
             found.append(look(item, index))
-            reason = ""
         except (InputError, OSError) as error:
             reason = str(error) if str(item.path) in str(error) else f"{item.path}: {error}"
             failed.append(reason)
         if on_file:
-            on_file(item.path, reason)
+            on_file(item.path, reason, len(micrographs))
     if not found:
         raise InputError(f"no micrograph can be picked on: {failed[0]}")
-    return _write(folder, options, found, failed, model_hash, name, stars)
+    stars = [Path(name) for name in names if str(name).lower().endswith(".star")]
+    return _write(Path(output), options, found, failed, model_hash, name, stars)
 
 
 def _check_denoised(folder: Path, model_hash: str) -> None:
