@@ -283,5 +283,5 @@ def test_picks_of_the_job_are_extracted_and_refined(
     words = ["--i", "Extract/job014/particles.star", "--o", "Class2D/run", "--K", "1", "--iter"]
     words += ["1", "--particle_diameter", "80", "--psi_step", "90", "--offset_range", "2"]
     relion("relion_refine", *words, "--offset_step", "2", "--norm", "--scale", "--j", "1")
-    average = mrcfile.read("Class2D/run_it001_classes.mrcs")[0]
+    average = mrcfile.read("Class2D/run_it001_classes.mrcs").reshape(BOX_PX, BOX_PX)
     assert average[18:30, 18:30].mean() > average[:6].mean() + 0.5
