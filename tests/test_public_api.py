@@ -206,7 +206,7 @@ def test_the_document_runs(tmp_path, monkeypatch):
     (tmp_path / "micrographs").mkdir()
     micrograph(tmp_path / "micrographs" / "a.mrc")
     blocks = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
-    assert len(blocks) == 6
+    assert len(blocks) == 7
     text = "\n".join(blocks).replace("count=2", "count=1, shape=(128, 160), pixel_size_a=4.0")
     asked = []
 
@@ -214,7 +214,12 @@ def test_the_document_runs(tmp_path, monkeypatch):
         asked.append(given)
         return SimpleNamespace(model="general")
 
+    def pick(*given):
+        asked.append(given)
+        return SimpleNamespace(picks=3, expected_noise_picks=0.1)
+
     monkeypatch.setitem(vars(nt2c), "fit", fit)
+    monkeypatch.setitem(vars(nt2c), "pick", pick)
     names = {"array": noise(), "images": [noise(seed=1)]}
     exec(text, names)
     assert names["denoised"].shape == names["array"].shape
@@ -222,4 +227,7 @@ def test_the_document_runs(tmp_path, monkeypatch):
     assert (tmp_path / "denoised" / "a.mrc").exists()
     assert (tmp_path / "a_denoised.mrc").exists()
     assert 0 < names["correlation"] < 1
-    assert asked == [("micrographs", "fitted", nt2c.FitOptions(recipe="quick"))]
+    assert asked == [
+        ("micrographs", "fitted", nt2c.FitOptions(recipe="quick")),
+        ("micrographs", "picks", nt2c.PickOptions(diameter_a=(120,))),
+    ]
