@@ -50,7 +50,9 @@ def main() -> None:
     network = model.network.to(device, memory_format=torch.channels_last)
     network.train().requires_grad_(True)
     recipe = read_fit_recipe(arguments.recipe).denoiser(network.settings, model.pixel_size_a)
-    recipe = recipe.replace(pairs=recipe.pairs.replace(pool=2))  # the rest is the same, later
+    crops = recipe.pairs.batch + (recipe.recorrupted.batch if recipe.recorrupted.weight else 0)
+    # The rest of the pool is the same, later; crops of micrographs cost what simulated ones do.
+    recipe = recipe.replace(pairs=recipe.pairs.replace(pool=2, batch=crops))
     source = PairSource(recipe.simulation, recipe.pairs, 0, device)
     task = DenoisingTask(recipe, device, source=source)
     optimizer = torch.optim.AdamW(network.parameters(), 1e-9)
@@ -74,6 +76,7 @@ def main() -> None:
     record = {
         "recipe": arguments.recipe,
         "device": str(device),
+        "crops": crops,
         "step_s": made + (bf16 if has_fast_bf16(device) else fp32),
         "fp32_s": fp32,
         "bf16_s": bf16,

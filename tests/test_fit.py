@@ -33,7 +33,7 @@ from nt2c.noise.resampling import Measure
 from nt2c.pipeline.choosing import FITTED, Choice
 from nt2c.pipeline.fit import fit
 from nt2c.pipeline.job import FitJob
-from nt2c.pipeline.learning import split_windows
+from nt2c.pipeline.learning import Split, split_windows, untrained_kind
 from nt2c.pipeline.settings import FIT_RECIPES, FitRecipe, read_fit_recipe
 from nt2c.pipeline.stages import STAMP, locked
 from nt2c.simulation.bank import procedural_bank
@@ -278,7 +278,7 @@ def test_a_batch_that_processes_cannot_share_is_refused_at_once(
 
 
 def test_the_first_round_knows_nothing_of_how_the_micrographs_are_trained_on() -> None:
-    chosen = read_fit_recipe("quick")
+    chosen = read_fit_recipe("fit")
     other = chosen.replace(recorrupted=RecorruptedSettings(weight=0.1, strength=0.7, batch=8))
     assert chosen.first_round().recorrupted.weight == 0
     assert chosen.first_round() == other.first_round()
@@ -324,6 +324,15 @@ def test_a_wgan_that_is_not_known_to_be_better_makes_place_for_coloured_noise(
     assert (tmp_path / "noise" / "log.jsonl").exists() == (judges == "against it")
     kept, other = (f / "noise/sampler.safetensors" for f in (tmp_path, done[0]))
     assert kept.read_bytes() == other.read_bytes()
+
+
+@pytest.mark.parametrize(("tails", "kind"), [(0.0, "coloured"), (0.5, "bootstrap")])
+def test_noise_that_is_not_gaussian_is_not_drawn_as_such(tails: float, kind: str) -> None:
+    random = stream(0, "tails")
+    windows = torch.randn(40, 24, 24, generator=random)
+    windows *= torch.exp(tails * torch.randn(40, 24, 24, generator=random))
+    groups = torch.arange(4).repeat_interleave(10)
+    assert untrained_kind(Split(windows, windows, groups, groups, 4.0)) == kind
 
 
 def test_wgan_is_trained_and_resumed(
@@ -440,7 +449,12 @@ def test_micrographs_that_cannot_be_trained_on_are_left_to_the_rest(
     assert any("noise is not Gaussian (excess kurtosis " in text for text in watch.warnings)
     assert record["stages"]["training"]["warnings"] == watch.warnings[-1:]
     assert not record["stages"]["training"]["on_micrographs"]
-    assert "real" not in load_model(tmp_path / "out" / "model.safetensors").metadata["given"]
+    metadata = load_model(tmp_path / "out" / "model.safetensors").metadata
+    assert "real" not in metadata["given"]
+    made = metadata["recipe"]
+    assert made["recorrupted"]["weight"] == 0
+    batches = chosen.pairs.batch, chosen.recorrupted.batch
+    assert made["pairs"]["batch"] == sum(batches)  # a step sees as many crops as with theirs
 
 
 def test_run_denoises_measures_and_writes_a_page(
@@ -550,7 +564,7 @@ def test_one_micrograph_is_enough(data: Path, recipe: Path, tmp_path: Path) -> N
     ("words", "message"),
     [
         (["--recipe", "quik"], "neither one of quick, fit, paper nor a file"),
-        (["--noise", "pink"], "--noise pink: use one of wgan, coloured, bootstrap, white"),
+        (["--noise", "pink"], "--noise pink: use wgan, coloured, bootstrap, white or auto"),
         (["--mask", "nowhere"], "--mask nowhere: not a folder"),
         (["--structure", "no.cif"], "--structure no.cif: no such file"),
         (["--device", "tpu"], "--device tpu"),

@@ -15,7 +15,7 @@ REVISIONS: dict[Part, int] = {
     "denoising": 2,
     "windows": 2,
     "contrast": 2,
-    "noise": 2,
+    "noise": 3,
     "training": 3,
     "picking": 1,
 }

@@ -19,6 +19,7 @@ from nt2c.noise.statistics import LEAST_WINDOWS, Fidelity, compare
 from nt2c.pipeline.job import FitJob, Watch
 from nt2c.pipeline.window_files import load_windows, read_places
 from nt2c.training.processes import join
+from nt2c.training.recorrupted import excess_kurtosis, is_gaussian
 from nt2c.training.sampler_files import write_sampler
 from nt2c.training.synthesizer import SynthesizerSettings, train_synthesizer
 
@@ -74,14 +75,13 @@ def learn_noise(job: FitJob, windows: Path, folder: Path, watch: Watch) -> Mappi
     """Fit the recipe's sampler, leave it in `folder` and return how like the noise it is.
 
     A coloured Gaussian field is judged beside it, and takes the place of a WGAN that is not better
-    on the windows held out, or of which too few would judge it. Processes that train together all
-    fit; only the first one leaves and returns something.
+    on the windows held out. Where too few would judge a WGAN, what `auto` stands for is taken.
+    Processes that train together all fit; only the first one leaves and returns something.
     """
     split, recipe = split_windows(windows), job.recipe
     few = recipe.noise == NoiseSynthesizer.kind and len(split.judge) < FEW
-    asked: NoiseKind = "coloured" if few else recipe.noise
     sampler = fit_sampler(
-        asked,
+        untrained_kind(split) if few or recipe.noise == "auto" else recipe.noise,
         split,
         recipe.synthesizer,
         folder,
@@ -99,7 +99,7 @@ def learn_noise(job: FitJob, windows: Path, folder: Path, watch: Watch) -> Mappi
     fidelity, instead = judged(sampler), ""
     if few:
         instead = f"{plural(len(split.judge), 'held-out window')} are too few to judge a WGAN by"
-    elif sampler.kind != ColouredNoise.kind:
+    if sampler.kind != ColouredNoise.kind:
         coloured = ColouredNoise.fit(split.learn, split.learn_groups)
         beside = judged(coloured)
         record["coloured"] = beside.to_record()
@@ -127,6 +127,12 @@ def _better(fidelity: Fidelity, other: Fidelity) -> bool:
     return own is not None and beside is not None and own.below(beside)
 
 
+def untrained_kind(split: Split) -> NoiseKind:
+    """Sampler that "auto" stands for: what needs no training, and no Gaussian for other noise."""
+    gaussian = is_gaussian(excess_kurtosis(split.learn, split.learn_groups))
+    return "coloured" if gaussian else "bootstrap"
+
+
 def fit_sampler(
     kind: NoiseKind,
     split: Split,
@@ -137,7 +143,7 @@ def fit_sampler(
     device: str,
     on_step: Callable[[int, float], None],
 ) -> NoiseSampler:
-    """Fit a sampler of a kind to the windows to learn from.
+    """Fit a sampler of a kind, other than "auto", to the windows to learn from.
 
     `settings`, `folder`, `seed`, `device` and `on_step` are those of `train_synthesizer`, for
     the kind that is trained.

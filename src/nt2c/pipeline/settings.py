@@ -11,7 +11,7 @@ from nt2c.io.recipes import read_settings, recipe_folder
 from nt2c.io.star import StarOptics
 from nt2c.models.denoiser import NetworkSettings
 from nt2c.noise.extraction import ExtractionSettings
-from nt2c.noise.kinds import NoiseKind
+from nt2c.noise.kinds import FitNoise
 from nt2c.noise.transfer import TransferSettings
 from nt2c.simulation.settings import SimulationSettings
 from nt2c.training.settings import (
@@ -28,7 +28,11 @@ class FitRecipe(Settings):
 
     name: str
     seed: int = Field(0, ge=0)
-    noise: NoiseKind = Field("wgan", description="what draws the noise of training pairs")
+    noise: FitNoise = Field(
+        "wgan",
+        description="what draws the noise of training pairs; auto: a coloured field where the "
+        "windows are Gaussian, else a bootstrap of them, both without training",
+    )
     first_steps: int = Field(
         0,
         ge=0,

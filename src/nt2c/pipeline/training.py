@@ -43,6 +43,7 @@ from nt2c.pipeline.own_noise import (
     prepared_micrographs,
     taught,
 )
+from nt2c.pipeline.settings import FitRecipe
 from nt2c.pipeline.specimen import species_from_file
 from nt2c.simulation.bank import Species
 from nt2c.simulation.settings import SimulationSettings
@@ -51,7 +52,7 @@ from nt2c.training.loop import LOG
 from nt2c.training.processes import join
 from nt2c.training.recorrupted import NoisyMicrograph, RealCrops
 from nt2c.training.sampler_files import load_sampler
-from nt2c.training.settings import Recipe, RecorruptedSettings
+from nt2c.training.settings import Recipe
 from nt2c.training.transfer import TransferSource, measure_contrast
 
 CONTRAST = "contrast.json"
@@ -110,12 +111,12 @@ def train_final(
     """
     started = time.monotonic()
     split = split_windows(earlier.windows)
+    own = _own_micrographs(job, earlier.windows, split, folder)
+    if own.crops is None:
+        job = replace(job, recipe=_simulated_alone(job.recipe))
     settings = job.recipe.denoiser(job.coarse.network.settings, job.coarse.pixel_size_a)
     sampler = load_sampler(earlier.noise / SAMPLER, job.coarse.pixel_size_a)
     source = _source(job, earlier, sampler, job.recipe.transfer)
-    own = _own_micrographs(job, earlier.windows, split, folder)
-    if own.crops is None:
-        settings = settings.replace(recorrupted=RecorruptedSettings())
     trained_on = job.recipe.network is None
     if seconds is not None:
         left = seconds - (time.monotonic() - started)
@@ -153,6 +154,17 @@ def train_final(
             "on_micrographs": own.crops is not None,
             "warnings": list(own.warnings),
         }
+    )
+
+
+def _simulated_alone(recipe: FitRecipe) -> FitRecipe:
+    """A recipe without micrographs to train on: simulated crops take the place of theirs."""
+    recorrupted = recipe.recorrupted
+    if not recorrupted.weight:
+        return recipe
+    return recipe.replace(
+        pairs=recipe.pairs.replace(batch=recipe.pairs.batch + recorrupted.batch),
+        recorrupted=recorrupted.replace(weight=0.0),
     )
 
 

@@ -42,7 +42,7 @@ def of_noise(record: Record) -> str:
     beside = f" (coloured Gaussian {coloured['classifier_auc']['value']:.2f})" if coloured else ""
     return (
         f"{record['noise']}: {spectrum}, two-sample AUC {own['classifier_auc']['value']:.2f}"
-        f"{beside}{few}" + (f"; coloured noise is taken, since {why}" if why else "")
+        f"{beside}{few}" + (f"; {record['noise']} noise is taken, since {why}" if why else "")
     )
 
 

@@ -9,7 +9,7 @@ from nt2c.core.errors import SettingsError
 from nt2c.core.options import File, Folder, PixelSizeA, Seconds, TrainingDevice
 from nt2c.core.settings import Settings
 from nt2c.inference.settings import BUNDLED
-from nt2c.noise.kinds import NoiseKind
+from nt2c.noise.kinds import FitNoise, NoiseKind
 from nt2c.picking import SPACING
 from nt2c.simulation.settings import ImagingSettings, SimulationSettings, SpecimenSettings
 
@@ -68,10 +68,11 @@ class FitOptions(Settings):
         "repeat for several. By default random assemblies alone.",
     )
     model: Model = Field(BUNDLED, description="Model that finds the noise and is trained further.")
-    noise: NoiseKind | None = Field(
+    noise: FitNoise | None = Field(
         None,
         title="KIND",
-        description=f"What stands for the noise: {_KINDS}; by default that of the recipe.",
+        description=f"What stands for the noise: {', '.join(get_args(FitNoise))}; by default that of "
+        "the recipe.",
     )
     mask: Folder | None = Field(
         None,
