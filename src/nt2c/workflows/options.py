@@ -71,8 +71,7 @@ class FitOptions(Settings):
     noise: FitNoise | None = Field(
         None,
         title="KIND",
-        description=f"What stands for the noise: {', '.join(get_args(FitNoise))}; by default that of "
-        "the recipe.",
+        description=f"What stands for the noise: {_KINDS} or auto; by default that of the recipe.",
     )
     mask: Folder | None = Field(
         None,
