@@ -565,7 +565,7 @@ def test_one_micrograph_is_enough(data: Path, recipe: Path, tmp_path: Path) -> N
     [
         (["--recipe", "quik"], "neither one of quick, fit, paper nor a file"),
         (["--noise", "pink"], "--noise pink: use wgan, coloured, bootstrap, white or auto"),
-        (["--mask", "nowhere"], "--mask nowhere: not a folder"),
+        (["--mask", "nowhere"], "--mask nowhere: no such folder"),
         (["--structure", "no.cif"], "--structure no.cif: no such file"),
         (["--device", "tpu"], "--device tpu"),
         (["--model", "none"], "neither a bundled model"),
