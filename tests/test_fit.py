@@ -31,9 +31,10 @@ from nt2c.io.star import Defocus, Optics, StarOptics, write_micrographs_star
 from nt2c.io.weights import read_weights
 from nt2c.noise.resampling import Measure
 from nt2c.pipeline.choosing import FITTED, Choice
-from nt2c.pipeline.fit import fit
+from nt2c.pipeline.fit import FitResult, fit
 from nt2c.pipeline.job import FitJob
 from nt2c.pipeline.learning import Split, split_windows, untrained_kind
+from nt2c.pipeline.records import FitRecord
 from nt2c.pipeline.settings import FIT_RECIPES, FitRecipe, read_fit_recipe
 from nt2c.pipeline.stages import STAMP, locked
 from nt2c.simulation.bank import procedural_bank
@@ -196,6 +197,13 @@ def done(data: Path, recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return folder, watch
 
 
+def told(result: FitResult) -> dict[str, Any]:
+    """All that stands in `fit.json`; what was returned is a part of it."""
+    record: dict[str, Any] = json.loads((result.model.parent / "fit.json").read_text())
+    assert FitRecord.model_validate(record) == result.record
+    return record
+
+
 def test_leaves_a_model_and_says_how_it_came_about(
     done: tuple[Path, Silent], data: Path, recipe: Path
 ) -> None:
@@ -252,7 +260,7 @@ def test_a_first_round_gives_the_model_that_finds_the_windows(
     # Three steps are worse than none.
     monkeypatch.setattr("nt2c.pipeline.training.choose", lambda *_: Choice(FITTED, "forced", {}))
     own = job(data, tmp_path, recipe, first_steps=3, noise="white")
-    record = fit(own, Silent()).record
+    record = told(fit(own, Silent()))
     rounds = ["windows", "contrast", "noise", "training"]
     assert list(record["stages"]) == [f"first {name}" for name in rounds] + rounds
     assert record["stages"]["first noise"]["noise"] == "coloured"
@@ -316,7 +324,7 @@ def test_a_wgan_that_is_not_known_to_be_better_makes_place_for_coloured_noise(
         judged_as(monkeypatch, 0.55, 0.6)  # better, but by less than chance
     shutil.copytree(done[0] / "windows", tmp_path / "windows")
     watch = Silent()
-    record = fit(job(data, tmp_path, recipe, noise="wgan"), watch).record["stages"]["noise"]
+    record = told(fit(job(data, tmp_path, recipe, noise="wgan"), watch))["stages"]["noise"]
     said = {"few": "too few to judge a WGAN by", "against it": "the WGAN is no better"}[judges]
     assert f"coloured noise is taken, since {record['instead']}" in watch.verdicts["noise"]
     assert said in record["instead"]
@@ -413,7 +421,7 @@ def test_a_training_that_does_harm_is_not_taken(
     fast = chosen.optimizer.replace(learning_rate=rate, clip_norm=1e3)
     own = job(data, tmp_path, recipe, network=None, optimizer=fast, noise="white")
     watch = Silent()
-    choice = fit(own, watch).record["stages"]["training"]["choice"]
+    choice = told(fit(own, watch))["stages"]["training"]["choice"]
     assert set(choice["errors"]) == {"fields", "micrographs"}
     for errors in choice["errors"].values():
         assert set(errors) == {"fitted", "half", "start"}
@@ -445,7 +453,7 @@ def test_micrographs_that_cannot_be_trained_on_are_left_to_the_rest(
         tailed = (image - image.mean()) * np.exp(0.5 * random.standard_normal(image.shape))
         write_micrograph(tails / path.name, tailed.astype(np.float32), PIXEL_A)
     watch = Silent()
-    record = fit(job(tails, tmp_path / "out", recipe), watch).record
+    record = told(fit(job(tails, tmp_path / "out", recipe), watch))
     assert any("noise is not Gaussian (excess kurtosis " in text for text in watch.warnings)
     assert record["stages"]["training"]["warnings"] == watch.warnings[-1:]
     assert not record["stages"]["training"]["on_micrographs"]
@@ -617,7 +625,7 @@ def test_a_time_decides_the_steps_once(
     steps = json.loads((tmp_path / "training" / "steps.json").read_text())["steps"]
     assert 20 <= steps < 100  # less what the stages before took, and judging will
     paced(1.0)
-    record = fit(own, Silent()).record
+    record = told(fit(own, Silent()))
     assert record["stages"]["training"]["steps"] == record["stages"]["training"]["step"] == steps
     assert record["time_s"] == 1e4
 

@@ -20,6 +20,13 @@ from nt2c.core.errors import InputError
 from nt2c.imaging.fourier import apply_filter, frequency_grid
 from nt2c.inference.summary import FileResult, summary_path, write_summary
 from nt2c.io.micrographs import write_micrograph
+from nt2c.pipeline.records import (
+    EvaluationRecord,
+    FitRecord,
+    ModelRecord,
+    StageRecord,
+    TrainingRecord,
+)
 from nt2c.report.batch import write_report
 from nt2c.report.fit import fit_table, training_sections
 from nt2c.report.fit_verdict import fit_verdict
@@ -326,9 +333,16 @@ def test_a_spectrum_that_falls_off_the_chart_is_no_floor(page: Path, browser: An
 
 def judged(folder: Path, training: dict[str, Any], evaluation: dict[str, Any]) -> str:
     """What the report of a fit says first."""
-    share = {"noise_left": {"of_noise": 0.02}, "noise_left_before": {"of_noise": 0.4}}
-    fit = {"coarse": {"name": "general"}, "stages": {"training": share | training}}
-    first, noise_left = fit_verdict(Source(folder, (), {}, fit, evaluation, {}))
+    left = {
+        "noise_left": {"of_noise": 0.02, "of_output": 0.1},
+        "noise_left_before": {"of_noise": 0.4, "of_output": 0.5},
+    }
+    fit = FitRecord.model_construct(
+        coarse=ModelRecord(name="general", fingerprint=""),
+        training=TrainingRecord.model_validate(left | training),
+    )
+    measured = EvaluationRecord.model_validate(left | evaluation)
+    first, noise_left = fit_verdict(Source(folder, (), {}, fit, measured, {}))
     assert "it leaves 2 % of the noise, the model that its training started from 40 %" in noise_left
     return first
 
@@ -347,8 +361,11 @@ def test_an_independent_exposure_says_which_model_to_use(
     tmp_path: Path, fitted: tuple[float, ...], coarse: tuple[float, ...], words: str, used: str
 ) -> None:
     methods = {"fitted": fitted, "coarse": coarse}
-    fields = [{name: values[i] for name, values in methods.items()} for i in range(len(fitted))]
-    pooled = {name: float(np.mean(values)) for name, values in methods.items()}
+    fields = [
+        {"raw": 0.1} | {name: values[i] for name, values in methods.items()}
+        for i in range(len(fitted))
+    ]
+    pooled = {"raw": 0.1} | {name: float(np.mean(values)) for name, values in methods.items()}
     independent = {"fraction": pooled, "fields": dict(zip("ab", fields, strict=True))}
     said = judged(tmp_path, {}, {"independent": independent})
     assert f"The fitted model is {words}: " in said
@@ -370,7 +387,9 @@ def test_an_independent_exposure_says_which_model_to_use(
 def test_else_what_the_fit_held_out_says_it(
     tmp_path: Path, taken: str, errors: dict[str, float | None], words: str, used: str
 ) -> None:
-    said = judged(tmp_path, {"choice": {"taken": taken, "errors": {"fields": errors}}}, {})
+    said = judged(
+        tmp_path, {"choice": {"taken": taken, "why": "", "errors": {"fields": errors}}}, {}
+    )
     assert words in said
     assert said.endswith(used.format(tmp_path / "model.safetensors"))
 
@@ -392,9 +411,9 @@ def test_few_values_of_a_training_are_told_and_not_drawn(tmp_path: Path) -> None
 
 
 def test_warnings_of_a_fit_are_in_its_table() -> None:
-    stage = {"verdict": "54 windows", "seconds": 3.2}
-    stages = {"windows": stage | {"warnings": ["few places are free"]}, "contrast": stage}
-    assert fit_table({"stages": stages}).rows == [
+    stage = StageRecord(verdict="54 windows", seconds=3.2)
+    warned = stage.model_copy(update={"warnings": ("few places are free",)})
+    assert fit_table({"windows": warned, "contrast": stage}).rows == [
         ["windows", "54 windows. Warning: few places are free", "3 s"],
         ["contrast", "54 windows", "3 s"],
     ]

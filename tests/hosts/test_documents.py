@@ -3,6 +3,7 @@
 import re
 import shlex
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -39,7 +40,8 @@ def _picks(names):
 
 def test_relion(tmp_path, monkeypatch, model_file):
     def fit(job, _):
-        return FitResult(job.folder / "model.safetensors", {"stages": {}}, ())
+        record = SimpleNamespace(stages={}, windows=SimpleNamespace(failed=()))
+        return FitResult(job.folder / "model.safetensors", record)
 
     monkeypatch.setattr("nt2c.workflows.fit.do_stages", fit)
     monkeypatch.chdir(tmp_path)

@@ -1,6 +1,7 @@
 """`nt2c relion fit`: what it asks of the pipeline, and how it stops."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -27,8 +28,8 @@ def jobs(tmp_path, monkeypatch):
             watch.advance(done)
         model = job.folder / "model.safetensors"
         model.touch()
-        stages = {"windows": {"verdict": "7 windows"}}
-        return FitResult(model, {"stages": stages}, ("a.mrc: damaged",))
+        windows = SimpleNamespace(verdict="7 windows", failed=("a.mrc: damaged",))
+        return FitResult(model, SimpleNamespace(stages={"windows": windows}, windows=windows))
 
     monkeypatch.setattr("nt2c.workflows.fit.do_stages", fit)
     return asked

@@ -139,7 +139,7 @@ def _pick(given: Relion, star: Path, poll: Poll) -> list[str]:
 
 
 def _told(result: FitResult) -> list[str]:
-    stages = result.record["stages"]
-    return [f"{name}: {stage['verdict']}" for name, stage in stages.items()] + [
+    stages = result.record.stages
+    return [f"{name}: {stage.verdict}" for name, stage in stages.items()] + [
         f"failed: {message}" for message in result.failed
     ]

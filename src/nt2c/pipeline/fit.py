@@ -24,6 +24,7 @@ from nt2c.pipeline import verdicts
 from nt2c.pipeline.extract import FileOutcome, extract_noise
 from nt2c.pipeline.job import FitJob, Watch
 from nt2c.pipeline.learning import SAMPLER, learn_noise
+from nt2c.pipeline.records import FitRecord
 from nt2c.pipeline.stages import Outcome, Stage, finished, run_stage
 from nt2c.pipeline.training import CONTRAST, MODEL, Earlier, find_contrast, train_final
 from nt2c.training.processes import Team, join
@@ -37,11 +38,15 @@ WINDOWS, NOISE, CONTRAST_STAGE, TRAINING = "windows", "noise", "contrast", "trai
 
 @dataclass(frozen=True)
 class FitResult:
-    """The model file, the record of `fit.json`, and a message for each input that failed."""
+    """The model file, and what `fit.json` says of it."""
 
     model: Path
-    record: dict[str, Any]
-    failed: tuple[str, ...]
+    record: FitRecord
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """A message for each input that could not be used."""
+        return self.record.windows.failed
 
 
 Work = Callable[[Path], Mapping[str, Any]]
@@ -87,7 +92,7 @@ def fit(job: FitJob, watch: Watch) -> FitResult:
         with atomic_path(model) as temporary:
             shutil.copyfile(training / MODEL, temporary)
         write_json(job.folder / RECORD, record)
-    return FitResult(model, record, tuple(progress.done[WINDOWS].record["failed"]))
+    return FitResult(model, FitRecord.of(record, job.folder / RECORD))
 
 
 class _Progress:
@@ -117,7 +122,7 @@ class _Progress:
             if together and not self.team.first:
                 work(stage.folder)
         outcome = self.team.lead(lambda: run_stage(stage, work))
-        said = verdicts.SAY[name.split()[-1]](outcome.record)
+        said = verdicts.say(name.split()[-1], outcome.record)
         self.watch.verdict(name, said, outcome.seconds, reused=outcome.reused)
         for warning in outcome.record.get("warnings", ()):
             self.watch.warn(warning)

@@ -64,7 +64,8 @@ def write_report(
     on_item : callable, optional
         Called with the name of each micrograph that is looked at.
     """
-    segment_px = int(source.fit["stages"]["windows"]["size_px"]) if source.fit else SEGMENT_PX
+    fit = source.fit
+    segment_px = fit.windows.size_px if fit else SEGMENT_PX
     pictures: list[str] = []
     items, failed = [], []
     for item, own, error in _items(source, segment_px):
@@ -74,16 +75,16 @@ def write_report(
         failed += [error] if error else []
         if on_item:
             on_item(item["name"])
-    learned = Learned.of(source) if source.fit else None
+    learned = Learned.of(source.folder, fit) if fit else None
     verdict, *remarks = [*fit_verdict(source), *_verdict(items, source)] or [""]
     page = Page(
         title=f"nt2c report: {source.folder.resolve().name}",
         verdict=verdict,
         remarks=remarks,
-        table=fit_table(source.fit) if source.fit else _counts(items),
+        table=fit_table(fit.stages) if fit else _counts(items),
         comparisons=(),
-        sections=fit_sections(source, learned) if learned else [],
-        details=[*_details(source), *(fit_details(source.fit) if source.fit else [])],
+        sections=fit_sections(source, fit, learned) if fit and learned else [],
+        details=[*_details(source), *(fit_details(fit) if fit else [])],
         browser=Browser(
             _data(items, learned.curves if learned else {}, segment_px),
             "".join(pictures),

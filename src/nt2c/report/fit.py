@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +17,13 @@ from nt2c.noise.transfer import segments, tapered_power
 from nt2c.pipeline.fit import NOISE, TRAINING, WINDOWS
 from nt2c.pipeline.learning import SAMPLER
 from nt2c.pipeline.own_noise import prepared_micrographs
+from nt2c.pipeline.records import (
+    Figure,
+    FitRecord,
+    IndependentRecord,
+    NoiseRecord,
+    StageRecord,
+)
 from nt2c.pipeline.training import EXAMPLES
 from nt2c.pipeline.window_files import load_windows
 from nt2c.report.fit_figures import mosaic, same_scale
@@ -30,8 +36,6 @@ _LISTED = 20
 _CURVE = 3
 _CURVES = {"loss": "loss", "validation_correlation2": "correlation² with held-out truth"}
 
-Record = Mapping[str, Any]
-
 
 @dataclass(frozen=True)
 class Learned:
@@ -42,12 +46,12 @@ class Learned:
     pixel_size_a: float
 
     @classmethod
-    def of(cls, source: Source) -> "Learned":
+    def of(cls, folder: Path, fit: FitRecord) -> "Learned":
         """Load the windows of a folder, and draw."""
-        windows, pixel_size_a = load_windows(source.folder / WINDOWS)
-        sampler = load_sampler(source.folder / NOISE / SAMPLER, pixel_size_a)
+        windows, pixel_size_a = load_windows(folder / WINDOWS)
+        sampler = load_sampler(folder / NOISE / SAMPLER, pixel_size_a)
         count, size, _ = windows.shape
-        generator = stream(source.fit["recipe"]["seed"], "report draws")
+        generator = stream(fit.recipe.seed, "report draws")
         draws = sampler.sample((count, size, size), generator) * windows.std()
         return cls(windows, draws, pixel_size_a)
 
@@ -61,45 +65,44 @@ class Learned:
         }
 
 
-def fit_sections(source: Source, learned: Learned) -> list[Section]:
+def fit_sections(source: Source, fit: FitRecord, learned: Learned) -> list[Section]:
     """Sections on the recovered signal, the training, synthesized micrographs and the noise."""
-    stages = source.fit["stages"]
+    independent = source.evaluation.independent if source.evaluation else None
     return [
-        *_independent(source.evaluation),
+        *(_independent(independent) if independent else ()),
         *training_sections(source.folder),
         _synthesized(source.folder, learned),
-        _noise(learned, stages[NOISE]),
+        _noise(learned, fit.noise),
         Section(
             "Where the noise was taken",
-            f'{stages[WINDOWS]["verdict"]}. Tick "noise windows" at the micrographs to see them; '
+            f'{fit.stages[WINDOWS].verdict}. Tick "noise windows" at the micrographs to see them; '
             "no frame should hold a particle.",
         ),
     ]
 
 
-def fit_table(record: Record) -> Table:
+def fit_table(stages: Mapping[str, StageRecord]) -> Table:
     """What came out of each stage, with its warnings."""
     rows = [
         [
             name,
-            ". Warning: ".join([stage["verdict"], *stage.get("warnings", ())]),
-            f"{stage['seconds']:.0f} s",
+            ". Warning: ".join([stage.verdict, *stage.warnings]),
+            f"{stage.seconds:.0f} s",
         ]
-        for name, stage in record["stages"].items()
+        for name, stage in stages.items()
     ]
     return Table(["stage", "what came out", "time"], rows, words=True)
 
 
-def fit_details(record: Record) -> Sequence[str]:
+def fit_details(fit: FitRecord) -> Sequence[str]:
     """How the model was made, one line each."""
-    structures = [Path(path).name for path in record["structures"]]
-    recipe = record["recipe"]
-    own = record["stages"][TRAINING].get("on_micrographs")
-    learned = [", ".join(structures) or "random assemblies", *(["your micrographs"] if own else [])]
+    structures = [Path(path).name for path in fit.structures]
+    own = ["your micrographs"] if fit.training.on_micrographs else []
+    learned = [", ".join(structures) or "random assemblies", *own]
     return [
-        f"fit with nt2c {record['version']}: {plural(len(record['inputs']), 'micrograph')}, "
-        f"recipe {recipe['name']}, seed {recipe['seed']}, noise {recipe['noise']}",
-        f"coarse model {record['coarse']['name']} ({record['coarse']['fingerprint']})",
+        f"fit with nt2c {fit.version}: {plural(len(fit.inputs), 'micrograph')}, "
+        f"recipe {fit.recipe.name}, seed {fit.recipe.seed}, noise {fit.recipe.noise}",
+        f"coarse model {fit.coarse.name} ({fit.coarse.fingerprint})",
         f"learned from: {', '.join(learned)}",
         "everything in numbers: fit.json, evaluation.json",
     ]
@@ -133,20 +136,16 @@ def training_sections(folder: Path) -> list[Section]:
     return [Section("Training", text, table=table, charts=charts)] if charts or rows else []
 
 
-def _independent(evaluation: Record) -> list[Section]:
-    if "independent" not in evaluation:
-        return []
-    methods = {"raw": "raw", "coarse": "model before the fit", "fitted": "fitted model"}
-    result = evaluation["independent"]
-    listed = {"all fields": result["fraction"], **result["fields"]}
+def _independent(result: IndependentRecord) -> list[Section]:
+    listed = {"all fields": result.fraction, **result.fields}
     rows = [
-        [name, *(f"{round(own[method], 3) + 0.0:.3f}" for method in methods)]  # no -0.000
-        for name, own in list(listed.items())[: 1 + _LISTED]
+        [name, *(f"{round(own, 3) + 0.0:.3f}" for own in (one.raw, one.coarse, one.fitted))]
+        for name, one in list(listed.items())[: 1 + _LISTED]  # + 0.0: no -0.000
     ]
     more = len(listed) - len(rows)
     note = "Share of the signal that is recovered, judged by a second exposure; higher is better."
     note += f" {more} more in evaluation.json." if more else ""
-    table = Table(["", *methods.values()], rows, emphasis=0, note=note)
+    table = Table(["", "raw", "model before the fit", "fitted model"], rows, emphasis=0, note=note)
     return [Section("Recovered signal", table=table)]
 
 
@@ -189,14 +188,14 @@ def _synthesized(folder: Path, learned: Learned) -> Section:
     )
 
 
-def _noise(learned: Learned, stage: Record) -> Section:
+def _noise(learned: Learned, stage: NoiseRecord) -> Section:
     rows = []
     for name, title in SHOWN.items():
-        row = [title, _figure(stage["fidelity"][name])]
-        rows.append([*row, _figure(stage["coloured"][name])] if "coloured" in stage else row)
-    columns = ["", stage["noise"], *(["coloured Gaussian"] if "coloured" in stage else [])]
+        row = [title, _figure(stage.fidelity[name])]
+        rows.append([*row, _figure(stage.coloured[name])] if stage.coloured else row)
+    columns = ["", stage.noise, *(["coloured Gaussian"] if stage.coloured else [])]
     note = (
-        f"Against {plural(stage['judged_by'], 'window')} that were not learned from, with "
+        f"Against {plural(stage.judged_by, 'window')} that were not learned from, with "
         "95 % confidence. A star: sets of the same noise would differ as much in less than "
         "1 of 100 cases."
     )
@@ -210,10 +209,10 @@ def _noise(learned: Learned, stage: Record) -> Section:
     )
 
 
-def _figure(measure: Record | None) -> str:
+def _figure(measure: Figure | None) -> str:
     if measure is None:
         return ""
-    star = " *" if measure["differs"] else ""
-    if measure["low"] is None:  # windows of a single micrograph bound nothing
-        return f"{measure['value']:.3f}{star}"
-    return f"{measure['value']:.3f} ({measure['low']:.3f} to {measure['high']:.3f}){star}"
+    star = " *" if measure.differs else ""
+    if measure.low is None:  # windows of a single micrograph bound nothing
+        return f"{measure.value:.3f}{star}"
+    return f"{measure.value:.3f} ({measure.low:.3f} to {measure.high:.3f}){star}"

@@ -1,11 +1,11 @@
 """Whether a fit paid: is its model better, level or worse, and which one to use."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from nt2c.pipeline.choosing import FIELDS, GIVEN, MICROGRAPHS, START
+from nt2c.pipeline.records import ChoiceRecord, IndependentRecord
 from nt2c.pipeline.training import MODEL
 from nt2c.pipeline.verdicts import percent
 from nt2c.report.sources import Source
@@ -18,8 +18,6 @@ _DATA = {
     MICROGRAPHS: "held-out parts of your micrographs",
 }
 
-Record = Mapping[str, Any]
-
 
 def fit_verdict(source: Source) -> list[str]:
     """Return the result of a fit in plain words, most important first; empty without a fit.
@@ -28,21 +26,23 @@ def fit_verdict(source: Source) -> list[str]:
     """
     if not source.fit:
         return []
-    training = source.fit["stages"]["training"]
-    before, fitted = source.fit["coarse"]["name"], str(source.folder / MODEL)
-    choice = training.get("choice", {})
-    if choice and choice["taken"] == _baseline(choice):
+    training = source.fit.training
+    before, fitted = str(source.fit.coarse.name), str(source.folder / MODEL)
+    choice, evaluation = training.choice, source.evaluation
+    if choice and choice.taken == _baseline(choice):
         verdict = (
             f"The fit found no model that is better than {before}: {fitted} is {before} again. "
             f"Use {before}."
         )
-    elif "independent" in source.evaluation:
-        verdict = _by_exposures(source.evaluation["independent"], before, fitted)
+    elif evaluation and evaluation.independent:
+        verdict = _by_exposures(evaluation.independent, before, fitted)
     elif choice:
         verdict = _by_what_was_held_out(choice, before, fitted)
     else:
         verdict = _unknown(before)
-    left, earlier = (percent(training[k]["of_noise"]) for k in ("noise_left", "noise_left_before"))
+    left, earlier = (
+        percent(one.of_noise) for one in (training.noise_left, training.noise_left_before)
+    )
     return [
         verdict,
         f"In empty windows it leaves {left} of the noise, the model that its training started from "
@@ -50,26 +50,29 @@ def fit_verdict(source: Source) -> list[str]:
     ]
 
 
-def _baseline(choice: Record) -> str:
+def _baseline(choice: ChoiceRecord) -> str:
     """Name, among the candidates, of the model that the whole fit started from."""
-    return GIVEN if any(GIVEN in errors for errors in choice["errors"].values()) else START
+    return GIVEN if any(GIVEN in errors for errors in choice.errors.values()) else START
 
 
-def _by_exposures(judged: Record, before: str, fitted: str) -> str:
+def _by_exposures(judged: IndependentRecord, before: str, fitted: str) -> str:
     """Compare by the recovered share of the signal: pooled, with the scatter between fields."""
-    mine, other = judged["fraction"]["fitted"], judged["fraction"]["coarse"]
-    gains = [field["fitted"] - field["coarse"] for field in judged["fields"].values()]
+    mine, other = judged.fraction.fitted, judged.fraction.coarse
+    gains = [field.fitted - field.coarse for field in judged.fields.values()]
     figures = (
         f"of the signal that a second exposure shows it recovers {mine:.3f}, {before} {other:.3f}"
     )
     return _said(mine - other, max(LEVEL, 2 * _standard_error(gains)), figures, before, fitted)
 
 
-def _by_what_was_held_out(choice: Record, before: str, fitted: str) -> str:
+def _by_what_was_held_out(choice: ChoiceRecord, before: str, fitted: str) -> str:
     """Compare by the errors on which the fit chose its model."""
-    names = choice["taken"], _baseline(choice)
-    both = {kind: [errors.get(name) for name in names] for kind, errors in choice["errors"].items()}
-    pairs = {kind: pair for kind, pair in both.items() if None not in pair}
+    names = choice.taken, _baseline(choice)
+    pairs: dict[str, tuple[float, float]] = {}
+    for kind, errors in choice.errors.items():
+        mine, other = map(errors.get, names)
+        if mine is not None and other is not None:
+            pairs[kind] = (mine, other)
     if not pairs:  # no number, of a network that went wild
         return _unknown(before)
     gain = float(np.mean([other - mine for mine, other in pairs.values()]))

@@ -1,17 +1,21 @@
 """What a folder holds to report on: of `nt2c denoise`, or of `nt2c run` or `nt2c fit`."""
 
-import json
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from nt2c.core.errors import InputError
 from nt2c.inference.summary import FileResult, read_summary, summary_path
 from nt2c.io.records import read_json
+from nt2c.pipeline.fit import RECORD
+from nt2c.pipeline.records import EvaluationRecord, FitRecord, Record
 from nt2c.pipeline.window_files import PREPARED, read_places
+from nt2c.workflows.fit import DENOISED, EVALUATION
+
+_Kept = TypeVar("_Kept", bound=Record)
 
 Frame = tuple[float, float, float, float]
 """Left, top, width and height, as shares of the micrograph."""
@@ -29,9 +33,9 @@ class Source:
         One for each micrograph; "left" where it was not denoised.
     about : dict
         What the summary says of the whole; empty without one.
-    fit : dict
-        Record of the fit; empty without one.
-    evaluation : dict
+    fit : FitRecord or None
+        How the model was made, if it was here.
+    evaluation : EvaluationRecord or None
         What was measured after a fit.
     frames : dict
         Windows of noise of each micrograph, by its absolute path.
@@ -40,8 +44,8 @@ class Source:
     folder: Path
     results: tuple[FileResult, ...]
     about: dict[str, Any]
-    fit: dict[str, Any]
-    evaluation: dict[str, Any]
+    fit: FitRecord | None
+    evaluation: EvaluationRecord | None
     frames: dict[Path, list[Frame]]
 
     @property
@@ -63,8 +67,8 @@ def find_source(folder: Path | str) -> Source:
         It holds neither a summary nor a fit, or one that cannot be read.
     """
     folder = Path(folder)
-    fit = _json(folder / "fit.json")
-    denoised = folder / "denoised" if fit else folder
+    fit = _read(FitRecord, folder / RECORD)
+    denoised = folder / DENOISED if fit else folder
     path = summary_path(denoised)
     if not fit and not path.is_file():
         parts = any(folder.glob("summary.shard-*.json"))
@@ -74,24 +78,15 @@ def find_source(folder: Path | str) -> Source:
             else f"{folder}: neither summary.json of nt2c denoise nor fit.json of nt2c run or fit; "
             "name the folder given with -o there"
         )
-    results, about = read_summary(path) if path.is_file() else (_undone(fit), {})
+    undone = [FileResult(Path(name), Path(), "left") for name in fit.inputs] if fit else []
+    results, about = read_summary(path) if path.is_file() else (undone, {})
     frames = _frames(folder / "windows") if fit else {}
-    evaluation = _json(folder / "evaluation.json") if fit else {}
+    evaluation = _read(EvaluationRecord, folder / EVALUATION) if fit else None
     return Source(folder, tuple(results), about, fit, evaluation, frames)
 
 
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); run nt2c again") from None
-    return value if isinstance(value, dict) else {}
-
-
-def _undone(fit: dict[str, Any]) -> list[FileResult]:
-    return [FileResult(Path(name), Path(), "left") for name in fit["inputs"]]
+def _read(kind: type[_Kept], path: Path) -> _Kept | None:
+    return kind.read(path) if path.is_file() else None
 
 
 def _frames(windows: Path) -> dict[Path, list[Frame]]:

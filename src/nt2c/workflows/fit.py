@@ -19,6 +19,7 @@ from nt2c.pipeline.fit import FitResult
 from nt2c.pipeline.fit import fit as do_stages
 from nt2c.pipeline.job import FitJob, Watch
 from nt2c.pipeline.judging import judge_independent
+from nt2c.pipeline.records import IndependentRecord
 from nt2c.pipeline.settings import read_fit_recipe
 from nt2c.pipeline.stages import locked
 from nt2c.training.processes import join
@@ -203,18 +204,18 @@ def _pick(job: FitJob, diameter_a: float, watch: Watch) -> PickSummary:
 
 def _evaluate(job: FitJob, fitted: FitResult, independent: Path | None, watch: Watch) -> None:
     """Measure what can be measured without the truth."""
-    training = fitted.record["stages"]["training"]
-    figures: dict[str, Any] = {key: training[key] for key in ("noise_left", "noise_left_before")}
+    training = fitted.record.training
+    figures: dict[str, Any] = training.model_dump(include={"noise_left", "noise_left_before"})
     if independent is not None:
         watch.begin("evaluate", len(job.inputs))
         started = time.perf_counter()
         scores = judge_independent(job, job.folder / DENOISED, independent, watch)
         figures["independent"] = scores
-        fraction = scores["fraction"]
+        fraction = IndependentRecord.of(scores, independent).fraction
         watch.verdict(
             "evaluate",
-            f"recovered share of the signal {fraction['fitted']:.3f} (before the fit "
-            f"{fraction['coarse']:.3f}, raw {fraction['raw']:.3f})",
+            f"recovered share of the signal {fraction.fitted:.3f} (before the fit "
+            f"{fraction.coarse:.3f}, raw {fraction.raw:.3f})",
             time.perf_counter() - started,
             reused=False,
         )

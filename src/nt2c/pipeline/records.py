@@ -1,0 +1,190 @@
+"""What a fit left behind, as its files say it: typed, and checked when they are read.
+
+The files hold more: every figure and setting. What is here is what is read again.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+
+from nt2c.core.errors import InputError
+from nt2c.io.records import read_json
+
+
+class Record(BaseModel):
+    """Base of what is read: immutable; what is not declared is left out."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any], where: Path | str) -> Self:
+        """Return the record that a file holds.
+
+        Raises
+        ------
+        InputError
+            It is another kind of file, or of another version of nt2c.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(map(str, first["loc"]))
+            raise InputError(
+                f"{where}: not as this version of nt2c writes it: '{key}': {first['msg']}; "
+                "run the command that made it again"
+            ) from None
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a file; errors are those of `of`, or that it cannot be read."""
+        return cls.of(read_json(path), path)
+
+
+class Figure(Record):
+    """A measure with its 95 % interval, and that of sets of equal noise; see `Measure`."""
+
+    value: float
+    low: float | None
+    high: float | None
+    same_low: float | None
+    same_high: float | None
+    differs: bool
+
+
+def _figures(given: Any) -> Any:
+    """Those values of a fidelity that are measures."""
+    if not isinstance(given, Mapping):
+        return given
+    return {name: own for name, own in given.items() if own is None or isinstance(own, Mapping)}
+
+
+Figures = Annotated[dict[str, Figure | None], BeforeValidator(_figures)]
+"""Measures of a sampler by their names; None of one that was not taken."""
+
+
+class StageRecord(Record):
+    """What every stage says: a sentence, its time, warnings."""
+
+    verdict: str = ""
+    seconds: float = 0.0
+    warnings: tuple[str, ...] = ()
+
+
+class WindowsRecord(StageRecord):
+    """Windows found: how many, in how many micrographs, how large; what could not be used."""
+
+    windows: int
+    micrographs: int
+    size_px: int
+    pixel_size_a: float
+    failed: tuple[str, ...]
+    given: int
+    looked_at: int
+
+
+class NoiseRecord(StageRecord):
+    """A sampler: how like the noise it is, beside a coloured field, judged by how many windows."""
+
+    noise: str
+    judged_by: int
+    fidelity: Figures
+    coloured: Figures | None = None
+    instead: str = ""
+
+
+class ContrastRecord(StageRecord):
+    """How strong the particles are, with its relative error; and the gain of the noise."""
+
+    k1: float
+    error: float
+    gain: float
+    per_micrograph: tuple[float, ...]
+    left_out: int = 0
+
+
+class ChoiceRecord(Record):
+    """Which candidate was taken, why, and their errors by what they were judged on."""
+
+    taken: str
+    why: str
+    errors: dict[str, dict[str, float | None]]
+
+
+class NoiseLeftRecord(Record):
+    """Variance left in empty windows, over that of the noise there."""
+
+    of_noise: float
+    of_output: float
+
+
+class TrainingRecord(StageRecord):
+    """What the model leaves of noise, that before it too, and how well it finds held-out signal."""
+
+    noise_left: NoiseLeftRecord
+    noise_left_before: NoiseLeftRecord
+    validation_correlation2: float | None = None
+    choice: ChoiceRecord | None = None
+    on_micrographs: bool = False
+
+
+class RecipeRecord(Record):
+    """Of the recipe."""
+
+    name: str
+    seed: int
+    noise: str
+
+
+class ModelRecord(Record):
+    """A model by its name and the hash of its weights."""
+
+    name: str | None
+    fingerprint: str
+
+
+class FitRecord(Record):
+    """`fit.json`: how a model came about. `stages` has those of a first round, too."""
+
+    version: str
+    recipe: RecipeRecord
+    coarse: ModelRecord
+    inputs: tuple[str, ...]
+    structures: tuple[str, ...]
+    stages: dict[str, StageRecord]
+    windows: WindowsRecord
+    noise: NoiseRecord
+    contrast: ContrastRecord
+    training: TrainingRecord
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_last_round(cls, given: Any) -> Any:
+        stages = given.get("stages") if isinstance(given, Mapping) else None
+        return {**stages, **given} if isinstance(stages, Mapping) else given
+
+
+class Recovered(Record):
+    """Share of the signal that raw, coarsely denoised and denoised micrographs show."""
+
+    raw: float
+    coarse: float
+    fitted: float
+
+
+class IndependentRecord(Record):
+    """Judged by independent exposures: all fields pooled, each, and which could not be judged."""
+
+    fraction: Recovered
+    fields: dict[str, Recovered]
+    failed: tuple[str, ...] = ()
+
+
+class EvaluationRecord(Record):
+    """`evaluation.json`: what was measured after a fit without the truth."""
+
+    noise_left: NoiseLeftRecord
+    noise_left_before: NoiseLeftRecord
+    independent: IndependentRecord | None = None
