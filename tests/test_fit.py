@@ -496,7 +496,7 @@ def test_run_denoises_measures_and_writes_a_page(
     for title in ("Training", "Noise", "Where the noise was taken", "noise windows"):
         assert title in html
     assert "learned from: random assemblies, your micrographs" in html
-    for text in ("two-sample classifier", "Recovered signal", "field_1.mrc", "seed 0"):
+    for text in ("classifier: AUC", "Recovered signal", "field_1.mrc", "seed 0"):
         assert text in html
 
 
