@@ -41,6 +41,7 @@ WRONG = {
     "sample-noise": "sampler -o out.mrc",
     "relion": "train --o job --in_mics a.star",
     "cryosparc": "--exposures a.cs",
+    "pick": "a.mrc -o out --fit nowhere",
     "picks-to-raw": "a.star --raw raw -o out --scale 0",
     "sum-frames": "a.mrcs -o out --pixel-size nan",
     "evaluate": "denoised --halves-in raw --diameter 100",

@@ -76,5 +76,5 @@ def test_abort(jobs, monkeypatch):
 
 def test_a_mode_that_there_is_not(jobs, capsys):
     assert main(["relion", "train", "--o", str(JOB), "--in_mics", STAR]) == 2
-    assert "use denoise or fit" in capsys.readouterr().err
+    assert "mode train: use denoise, fit or pick" in capsys.readouterr().err
     assert _names() == {"RELION_JOB_EXIT_FAILURE"}

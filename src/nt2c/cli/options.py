@@ -145,7 +145,8 @@ def options_of(
             yield from options_of(field.annotation, (*sections, name), inner)
         elif field.description:
             plain = name.removesuffix(_unit_suffix(name)).replace("_", "-")
-            flag = flags.get(name, f"--{plain}")
+            named = name not in getattr(cls, "arguments", ())
+            flag = flags.get(name, f"--{plain}" if named else plain)
             yield Option(name, field, sections, flag, part.prefix if part else "")
 
 
