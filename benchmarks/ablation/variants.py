@@ -71,6 +71,8 @@ def recipe_of(variant: Variant, budget: Budget, seed: int) -> FitRecipe:
     # A short training starts sooner with fewer fields to draw crops from.
     values["pairs"]["pool"] = min(values["pairs"]["pool"], budget.pool)
     values["pairs"]["validation_fields"] = min(values["pairs"]["validation_fields"], 4)
+    if values["recorrupted"]["weight"]:  # a fit without its micrographs has as many crops in a step
+        values["pairs"]["batch"] += values["recorrupted"]["batch"]
     if variant != "recorrupted":
         values["recorrupted"]["weight"] = 0.0
     if variant == "simulated":
