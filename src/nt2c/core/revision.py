@@ -12,8 +12,8 @@ from nt2c.core.version import __version__
 Part = Literal["denoising", "windows", "contrast", "noise", "training", "picking"]
 
 REVISIONS: dict[Part, int] = {
-    "denoising": 2,
-    "windows": 2,
+    "denoising": 3,
+    "windows": 3,
     "contrast": 2,
     "noise": 3,
     "training": 3,

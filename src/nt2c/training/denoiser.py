@@ -24,7 +24,7 @@ from nt2c.training.settings import Recipe
 
 Picture = Callable[[int, Tensor, Tensor, Tensor], None]
 
-_LEAST_CORRELATION = 0.15
+_LEAST_CORRELATION = 0.3  # below it a crop counts no more: strong ones must not pay for it
 
 
 class DenoisingTask:
