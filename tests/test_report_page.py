@@ -21,11 +21,15 @@ from nt2c.imaging.fourier import apply_filter, frequency_grid
 from nt2c.inference.summary import FileResult, summary_path, write_summary
 from nt2c.io.micrographs import write_micrograph
 from nt2c.pipeline.records import (
+    ContrastRecord,
     EvaluationRecord,
     FitRecord,
     ModelRecord,
+    NoiseRecord,
+    RecipeRecord,
     StageRecord,
     TrainingRecord,
+    WindowsRecord,
 )
 from nt2c.report.batch import write_report
 from nt2c.report.fit import fit_table, training_sections
@@ -337,8 +341,18 @@ def judged(folder: Path, training: dict[str, Any], evaluation: dict[str, Any]) -
         "noise_left": {"of_noise": 0.02, "of_output": 0.1},
         "noise_left_before": {"of_noise": 0.4, "of_output": 0.5},
     }
-    fit = FitRecord.model_construct(
+    fit = FitRecord(
+        version="",
+        recipe=RecipeRecord(name="", seed=0, noise="white"),
         coarse=ModelRecord(name="general", fingerprint=""),
+        inputs=(),
+        structures=(),
+        stages={},
+        windows=WindowsRecord(
+            windows=1, micrographs=1, size_px=8, pixel_size_a=4.0, failed=(), given=1, looked_at=1
+        ),
+        noise=NoiseRecord(noise="white", judged_by=1, fidelity={}),
+        contrast=ContrastRecord(k1=1.0, error=0.1, gain=1.0, per_micrograph=()),
         training=TrainingRecord.model_validate(left | training),
     )
     measured = EvaluationRecord.model_validate(left | evaluation)
@@ -412,7 +426,7 @@ def test_few_values_of_a_training_are_told_and_not_drawn(tmp_path: Path) -> None
 
 def test_warnings_of_a_fit_are_in_its_table() -> None:
     stage = StageRecord(verdict="54 windows", seconds=3.2)
-    warned = stage.model_copy(update={"warnings": ("few places are free",)})
+    warned = StageRecord(verdict="54 windows", seconds=3.2, warnings=("few places are free",))
     assert fit_table({"windows": warned, "contrast": stage}).rows == [
         ["windows", "54 windows. Warning: few places are free", "3 s"],
         ["contrast", "54 windows", "3 s"],
