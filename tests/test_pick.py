@@ -1,6 +1,9 @@
 """`nt2c pick` from files to lists, on small simulated micrographs with truth."""
 
+import csv
 import json
+import re
+import shutil
 from pathlib import Path
 
 import mrcfile
@@ -89,6 +92,10 @@ def test_all_lists_hold_the_same_picks(picked: Path) -> None:
     cs = read_cs(picked / "cryosparc" / "picks.cs")
     topaz = [line.split("\t") for line in (picked / "topaz/picks.txt").read_text().splitlines()]
     assert len(np.unique(cs["uid"])) == len(cs)
+    with (picked / "picks.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["micrograph"].encode() for row in rows] == cs["location/micrograph_path"].tolist()
+    assert max(float(row["q"]) for row in rows) <= 0.05
     for name, path in zip(sorted(NAMES), files, strict=True):
         stem = Path(name).name.removesuffix(".mrc")
         yx = read_coordinates_star(picked.parent / path)
@@ -186,5 +193,24 @@ def test_names_in_a_project_lose_their_job(tmp_path: Path, monkeypatch) -> None:
         ("/elsewhere/c.mrc", "c_autopick.star"),
     ):
         item = MicrographInput(Path(path), Path(path).name)
-        one = MicrographPicks(item, 1.0, (8, 8), nothing.reshape(0, 2), nothing, nothing)
+        one = MicrographPicks(item, 1.0, (8, 8), nothing.reshape(0, 2), nothing, nothing, nothing)
         assert coordinates_name(one) == name
+
+
+def test_the_report_shows_picks_over_the_micrographs(picked: Path, monkeypatch) -> None:
+    monkeypatch.chdir(picked.parent)
+    assert main(["denoise", "raw", "-o", "shown", "--device", "cpu"]) == 0
+    shutil.copytree(picked, "shown/picks")
+    assert main(["report", "shown"]) == 0
+    page = Path("shown/report.html").read_text()
+    data = json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])
+    summary = json.loads((picked / "summary.json").read_text())
+    counts = {item["name"]: len(item["picks"]) for item in data["items"]}
+    assert counts == {Path(one["path"]).name: one["picks"] for one in summary["micrographs"]}
+    x, y, rx, ry, q = next(item["picks"][0] for item in data["items"] if item["picks"])
+    assert rx * SHAPE[1] == pytest.approx(ry * SHAPE[0], rel=0.01)
+    assert ry * SHAPE[0] * PIXEL_A * 2 == pytest.approx(DIAMETER_A, rel=0.03)
+    assert 0 < x < 1
+    assert 0 < y < 1
+    assert q <= 0.05
+    assert "noise picks to expect" in page

@@ -21,6 +21,8 @@ from nt2c.io.star_text import STAR_HEADER, star_loop, write_star_text
 
 AUTOPICK = "autopick.star"
 SELECTED = "micrographs_selected.star"
+PICKS = "picks.csv"
+PICKS_COLUMNS = ("micrograph", "x_px", "y_px", "score", "q", "diameter_a")
 _JOB = re.compile(r"^[^/]+/job\d{3,}/")
 _BOX_DIAMETERS = 1.5
 _CBOX = ("CoordinateX", "CoordinateY", "CoordinateZ", "Width", "Height", "Depth", "EstWidth",
@@ -41,8 +43,9 @@ class MicrographPicks:
         Its rows and columns.
     yx_px : array (n, 2)
         Centres in its pixels, numbered from 0.
-    score, diameter_px : array (n,)
-        Figure of merit, and diameter in its pixels.
+    score, q, diameter_px : array (n,)
+        Figure of merit, least share of noise among the picks if it is taken, and diameter in pixels
+        of the micrograph.
     """
 
     item: MicrographInput
@@ -50,6 +53,7 @@ class MicrographPicks:
     shape: tuple[int, int]
     yx_px: Float[np.ndarray, "n 2"]
     score: Float[np.ndarray, " n"]
+    q: Float[np.ndarray, " n"]
     diameter_px: Float[np.ndarray, " n"]
 
     @property
@@ -67,9 +71,9 @@ class MicrographPicks:
 def write_picks(folder: Path, micrographs: Sequence[MicrographPicks]) -> None:
     """Write the picks of a set for all programs, each file whole or not at all.
 
-    `autopick.star` with one STAR file of coordinates for each micrograph (RELION 3.1 finds them by
-    their names, later ones by the list), `cryosparc/picks.cs`, `eman/NAME.box`,
-    `cryolo/NAME.cbox` and `topaz/picks.txt`.
+    `picks.csv`, which has the q-values; `autopick.star` with one STAR file of coordinates for each
+    micrograph (RELION 3.1 finds them by their names, later ones by the list),
+    `cryosparc/picks.cs`, `eman/NAME.box`, `cryolo/NAME.cbox` and `topaz/picks.txt`.
     """
     rows = []
     for one in micrographs:
@@ -81,6 +85,7 @@ def write_picks(folder: Path, micrographs: Sequence[MicrographPicks]) -> None:
         _write_text(folder / "cryolo" / f"{one.stem}.cbox", [_cbox(one)])
     columns = ("rlnMicrographName", "rlnMicrographCoordinates")
     write_star_text(folder / AUTOPICK, STAR_HEADER + star_loop("coordinate_files", columns, rows))
+    _write_text(folder / PICKS, _csv_lines(micrographs))
     _write_text(folder / "topaz" / "picks.txt", _topaz_lines(micrographs))
     _make_room(folder / "cryosparc" / "picks.cs")
     write_cs(folder / "cryosparc" / "picks.cs", _cs_table(micrographs))
@@ -143,6 +148,18 @@ def _topaz_lines(micrographs: Sequence[MicrographPicks]) -> Iterable[str]:
         name = Path(one.stem).name
         for (y, x), score in zip(one.yx_px.round().astype(int), one.score, strict=True):
             yield f"{name}\t{x}\t{y}\t{score:.6f}"
+
+
+def _csv_lines(micrographs: Sequence[MicrographPicks]) -> Iterable[str]:
+    yield ",".join(PICKS_COLUMNS)
+    for one in micrographs:
+        name = f'"{one.name}"'.replace('"', '""')[1:-1] if set(one.name) & set(',"') else one.name
+        columns = (one.yx_px[:, 1], one.yx_px[:, 0], one.score, one.q)
+        for *values, diameter_px in zip(*columns, one.diameter_px, strict=True):
+            numbers = ",".join(
+                f"{value:.6g}" for value in (*values, diameter_px * one.pixel_size_a)
+            )
+            yield f"{name},{numbers}"
 
 
 def _cs_table(micrographs: Sequence[MicrographPicks]) -> np.ndarray:

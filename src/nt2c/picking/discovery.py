@@ -123,6 +123,16 @@ class Discovery:
         scores = [float(pooled[rank - 1]) for rank in ranks if rank <= len(pooled)]
         return [(s, int((pooled >= s).sum()), self.expected(s)) for s in scores]
 
+    def histogram(self, bins: int = 40) -> dict[str, list[float]]:
+        """Return edges of bins of scores, and the numbers of blobs and of noise picks in them."""
+        greatest = max((float(own.max()) for own in self.targets if len(own)), default=1.0)
+        edges = np.linspace(0, greatest, bins + 1)
+        found = np.histogram(np.concatenate([*self.targets, np.empty(0)]), edges)[0]
+        noise = np.zeros(bins)
+        for own, fields in zip(self.decoys, self.fields, strict=True):
+            noise += np.histogram(own, edges)[0] / fields
+        return {"edges": edges.tolist(), "found": found.tolist(), "noise": noise.tolist()}
+
     def _per_micrograph(self, score: float) -> tuple[Scores, Scores]:
         noise = [
             np.count_nonzero(own >= score) / fields

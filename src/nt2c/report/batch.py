@@ -26,6 +26,7 @@ from nt2c.report.fit_verdict import fit_verdict
 from nt2c.report.hints import HINTS, hints_of
 from nt2c.report.html import Browser, Page, Table, write_page
 from nt2c.report.looks import SEGMENT_PX, frequencies, look
+from nt2c.report.picks import MOST_SHOWN, picking_section
 from nt2c.report.pictures import Room, rooms, shared_limits, webp
 from nt2c.report.sources import Source
 
@@ -83,7 +84,10 @@ def write_report(
         remarks=remarks,
         table=fit_table(fit.stages) if fit else _counts(items),
         comparisons=(),
-        sections=fit_sections(source, fit, learned) if fit and learned else [],
+        sections=[
+            *([picking_section(source.picking)] if source.picking else []),
+            *(fit_sections(source, fit, learned) if fit and learned else []),
+        ],
         details=[*_details(source), *(fit_details(fit) if fit else [])],
         browser=Browser(
             _data(items, learned.curves if learned else {}, segment_px),
@@ -137,6 +141,7 @@ def _shown(
         "about": f"{raw.shape[1]} x {raw.shape[0]} px of {pixel_size_a:.3g} A",
         "raw": [float(f"{value:.3g}") for value in seen.raw],
         "denoised": [float(f"{value:.3g}") for value in seen.denoised],
+        "picks": _picks(source, result, raw.shape, pixel_size_a),
         "frames": [[round(share, 4) for share in frame] for frame in source.frames_of(result)],
     }
     return item, pictures, ""
@@ -169,6 +174,22 @@ def _pictures(raw: Grey, denoised: Grey | None, room: tuple[Room, Room]) -> list
         return [webp(before, grey_limits(before), room[0])]
     limits = shared_limits(before, denoised)
     return [webp(before, limits, room[0]), webp(denoised, limits, room[1])]
+
+
+def _picks(
+    source: Source, result: FileResult, shape: tuple[int, ...], pixel_size_a: float
+) -> list[list[float]] | None:
+    """Place, radii and q of the picks of a micrograph, in shares of it; None if not picked on."""
+    picks = source.picks.get(result.input.absolute())
+    if picks is None or source.picking["picks"] > MOST_SHOWN:
+        return None
+    (rows, columns), radius_px = shape, 0.5 / pixel_size_a
+    return [
+        [round(value, 4) for value in (
+            x / columns, y / rows, size_a * radius_px / columns, size_a * radius_px / rows, q
+        )]
+        for x, y, size_a, q in picks
+    ]  # fmt: skip
 
 
 def _rounded(value: float | None) -> float | None:

@@ -1,7 +1,8 @@
 """What a folder holds to report on: of `nt2c denoise`, or of `nt2c run` or `nt2c fit`."""
 
+import csv
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -9,11 +10,14 @@ import numpy as np
 
 from nt2c.core.errors import InputError
 from nt2c.inference.summary import FileResult, read_summary, summary_path
+from nt2c.io.picks_written import PICKS
 from nt2c.io.records import read_json
 from nt2c.pipeline.fit import RECORD
 from nt2c.pipeline.records import EvaluationRecord, FitRecord, Record
 from nt2c.pipeline.window_files import PREPARED, read_places
 from nt2c.workflows.fit import DENOISED, EVALUATION
+from nt2c.workflows.fit import PICKS as DEFAULT_PICKS
+from nt2c.workflows.pick import SUMMARY
 
 _Kept = TypeVar("_Kept", bound=Record)
 
@@ -39,6 +43,11 @@ class Source:
         What was measured after a fit.
     frames : dict
         Windows of noise of each micrograph, by its absolute path.
+    picking : dict
+        What `summary.json` of picks says; empty without any.
+    picks : dict
+        (x and y in pixels, diameter in angstrom, q) of the picks of each micrograph, by its
+        absolute path.
     """
 
     folder: Path
@@ -47,6 +56,8 @@ class Source:
     fit: FitRecord | None
     evaluation: EvaluationRecord | None
     frames: dict[Path, list[Frame]]
+    picking: dict[str, Any] = field(default_factory=dict)
+    picks: dict[Path, list[Frame]] = field(default_factory=dict)
 
     @property
     def tiff_top_first(self) -> bool:
@@ -82,7 +93,22 @@ def find_source(folder: Path | str) -> Source:
     results, about = read_summary(path) if path.is_file() else (undone, {})
     frames = _frames(folder / "windows") if fit else {}
     evaluation = _read(EvaluationRecord, folder / EVALUATION) if fit else None
-    return Source(folder, tuple(results), about, fit, evaluation, frames)
+    picking = folder / DEFAULT_PICKS / SUMMARY
+    picked = read_json(picking) if picking.is_file() else {}
+    picks = _picks(picking.with_name(PICKS), picked) if picked else {}
+    return Source(folder, tuple(results), about, fit, evaluation, frames, picked, picks)
+
+
+def _picks(path: Path, picking: dict[str, Any]) -> dict[Path, list[Frame]]:
+    """Picks of each micrograph that was picked on; of one without any, an empty list."""
+    picks: dict[Path, list[Frame]] = {
+        Path(one["path"]).absolute(): [] for one in picking["micrographs"]
+    }
+    with path.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            x, y, diameter_a, q = (float(row[key]) for key in ("x_px", "y_px", "diameter_a", "q"))
+            picks.setdefault(Path(row["micrograph"]).absolute(), []).append((x, y, diameter_a, q))
+    return picks
 
 
 def _read(kind: type[_Kept], path: Path) -> _Kept | None:

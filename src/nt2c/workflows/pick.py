@@ -110,6 +110,9 @@ class PickSummary:
         Number of picks at other rates.
     curve : list of (float, int, float)
         Score, picks and expected noise picks, from the highest score down.
+    histogram : dict
+        Limits of scores (`edges`), and the numbers of blobs (`found`) and of decoys (`noise`)
+        between them, decoys for as much area.
     micrographs : tuple of PickedMicrograph
         One for each that could be read.
     failed : tuple of str
@@ -126,6 +129,7 @@ class PickSummary:
     share_95: tuple[float, float]
     at_rates: dict[str, int]
     curve: list[tuple[float, int, float]]
+    histogram: dict[str, list[float]]
     micrographs: tuple[PickedMicrograph, ...]
     failed: tuple[str, ...]
     made_by: dict[str, Any]
@@ -427,7 +431,7 @@ def _write(
     q_values = result.q_values()
     threshold = result.threshold(options.fdr)
     lists = [
-        _in_raw_pixels(one, one.judged.targets[q <= options.fdr])
+        _in_raw_pixels(one, one.judged.targets[q <= options.fdr], q[q <= options.fdr])
         for one, q in zip(found, q_values, strict=True)
     ]
     described = tuple(
@@ -446,6 +450,7 @@ def _write(
         share_95=result.interval(threshold, np.random.default_rng(options.seed)),
         at_rates={f"{p:g}": sum(int((q <= p).sum()) for q in q_values) for p in _SHOWN_RATES},
         curve=result.curve(),
+        histogram=result.histogram(),
         micrographs=described,
         failed=tuple(failed),
         made_by=made_by("denoising", "picking"),
@@ -457,7 +462,7 @@ def _write(
     return summary
 
 
-def _in_raw_pixels(one: _Looked, blobs: Blobs) -> MicrographPicks:
+def _in_raw_pixels(one: _Looked, blobs: Blobs, q: NDArray[np.float64]) -> MicrographPicks:
     scale = np.array(one.shape) / np.array(one.working)
     return MicrographPicks(
         one.item,
@@ -465,6 +470,7 @@ def _in_raw_pixels(one: _Looked, blobs: Blobs) -> MicrographPicks:
         one.shape,
         blobs.yx_px * scale,
         blobs.height,
+        q,
         blobs.diameter_px * math.sqrt(scale.prod()),
     )
 

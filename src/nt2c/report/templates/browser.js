@@ -35,11 +35,20 @@ function comparison(item) {
     image.draggable = false;
     box.append(image);
   });
-  if (item.frames.length) {
-    const svg = svgNode("svg", { viewBox: "0 0 1 1", preserveAspectRatio: "none" });
-    for (const [x, y, width, height] of item.frames) svg.append(svgNode("rect", { x, y, width, height }));
+  const overlay = (name, shapes) => {
+    if (!shapes.length) return;
+    const svg = svgNode("svg", { viewBox: "0 0 1 1", preserveAspectRatio: "none", class: name });
+    svg.append(...shapes);
     box.append(svg);
-  }
+  };
+  overlay("frames", item.frames.map(([x, y, width, height]) => svgNode("rect", { x, y, width, height })));
+  // From green for the surest pick to red for one of a tenth of noise.
+  const hue = (q) => 120 * (1 - Math.min(1, q / 0.1));
+  overlay("picks", (item.picks ?? []).map(([cx, cy, rx, ry, q]) => {
+    const ring = svgNode("ellipse", { cx, cy, rx, ry, stroke: `hsl(${hue(q)} 90% 55%)` });
+    ring.append(Object.assign(svgNode("title", {}), { textContent: `q ${q}` }));
+    return ring;
+  }));
   const slider = element("input");
   Object.assign(slider, { type: "range", min: 0, max: 100, step: 1, value: 50 });
   slider.setAttribute("aria-label", `${item.name}: where raw ends and denoised begins`);
@@ -70,6 +79,7 @@ function card(item, place) {
   }
   text.append(name);
   if (item.contrast != null) text.append(element("span", "", `contrast ${contrast(item)}`));
+  if (item.picks) text.append(element("span", "", `${item.picks.length} picks`));
   text.append(chips(item));
   for (const note of item.notes) text.append(element("p", "", note));
   box.append(text);
@@ -79,7 +89,11 @@ function card(item, place) {
 const FILTERS = { all: ["all", () => true], hinted: ["with any hint", (i) => i.hints.length], failed: ["failed or unreadable", (i) => ["failed", "unreadable"].includes(i.status)] };
 for (const key in DATA.hints) FILTERS[key] = [`hint: ${DATA.hints[key]}`, (i) => i.hints.includes(key)];
 if (DATA.items.some((i) => i.frames && i.frames.length)) FILTERS.framed = ["with noise windows", (i) => i.frames && i.frames.length];
-else document.querySelector(".tick").hidden = true;
+else id("frames").parentElement.hidden = true;
+const PICKED = DATA.items.some((i) => i.picks);
+if (!PICKED) id("picks").parentElement.hidden = true;
+else FILTERS.unpicked = ["without picks", (i) => i.picks && !i.picks.length];
+for (const item of DATA.items) item.picked = item.picks ? item.picks.length : null;
 const by = (key, sign) => (a, b) => ((a[key] ?? sign * Infinity) - (b[key] ?? sign * Infinity)) * sign || a.index - b.index;
 const SORTS = {
   order: ["order of the list", (a, b) => a.index - b.index],
@@ -88,6 +102,7 @@ const SORTS = {
   high: ["contrast, highest first", by("contrast", -1)],
   dark: ["dark patches, most first", by("dark", -1)],
   direction: ["directional power, most first", by("direction", -1)],
+  ...(PICKED && { fewest: ["picks, fewest first", by("picked", 1)], most: ["picks, most first", by("picked", -1)] }),
   hints: ["hints, most first", (a, b) => b.hints.length - a.hints.length || a.index - b.index],
 };
 for (const [select, choices] of [["filter", FILTERS], ["sort", SORTS]]) {
@@ -116,6 +131,7 @@ function update() {
 }
 for (const [name, event] of [["search", "input"], ["filter", "change"], ["sort", "change"]]) id(name).addEventListener(event, update);
 id("frames").addEventListener("change", () => document.body.classList.toggle("windows", id("frames").checked));
+id("picks").addEventListener("change", () => document.body.classList.toggle("picked", id("picks").checked));
 id("more").addEventListener("click", more);
 new IntersectionObserver((entries) => { if (entries[0].isIntersecting) more(); }, { rootMargin: "600px" }).observe(id("more"));
 
@@ -129,7 +145,7 @@ function open(item) {
     const large = comparison(item);
     load(large, item);
     split.append(large);
-    const rows = [["size", item.about], ["contrast, 20 to 200 A", item.contrast == null ? "not denoised" : contrast(item)], ["dark area", `${(100 * item.dark).toFixed(2)} %`], ["directional power", `${(100 * item.direction).toFixed(1)} %`], ["noise windows", item.frames.length || "none"]];
+    const rows = [["size", item.about], ["contrast, 20 to 200 A", item.contrast == null ? "not denoised" : contrast(item)], ["dark area", `${(100 * item.dark).toFixed(2)} %`], ["directional power", `${(100 * item.direction).toFixed(1)} %`], ["noise windows", item.frames.length || "none"], ...(item.picks ? [["picks", item.picks.length]] : [])];
     const table = element("table", "figures");
     for (const [name, value] of rows) {
       const row = table.insertRow();
