@@ -17,75 +17,77 @@ from nt2c.imaging.fourier import gaussian_lowpass
 from nt2c.imaging.noise_spectrum import NoiseSpectrum, measure_noise, ring_covariance
 from nt2c.imaging.scale import slow_background
 
-WhiteDraw = Callable[[tuple[int, int], torch.Generator], Float[Tensor, "y x"]]
-"""Draws noise of a size (y, x) that is white on the average, of variance 1."""
+Draw = Callable[[tuple[int, int], torch.Generator], Float[Tensor, "y x"]]
+"""Draws noise of a size (y, x) in the units of a micrograph."""
 
-_SAMPLES, _SAMPLE_PX = 8, 256  # from which the spectrum of a sampler is measured
+_SAMPLES, _SAMPLE_PX = 8, 256  # from which the strength of a sampler is measured
 _MARGIN_PX = 32  # what has been filtered is periodic; a micrograph is not
 _LEAST_GAIN = 0.05
 _GRAIN_SIGMA_A = 8.0  # what remains after a blur by this holds hardly any signal
 _LOCAL_SIGMA_A = 50.0
 
 
-def gaussian_white(shape: tuple[int, int], generator: torch.Generator) -> Float[Tensor, "y x"]:
-    """Draw white Gaussian noise."""
-    return torch.randn(shape, generator=generator, device=generator.device)
+def gaussian_noise(noise: NoiseSpectrum) -> Draw:
+    """Return what draws Gaussian noise with a spectrum."""
+    inner = slice(_MARGIN_PX, -_MARGIN_PX)
+
+    def draw(shape: tuple[int, int], generator: torch.Generator) -> Tensor:
+        large = (1, shape[0] + 2 * _MARGIN_PX, shape[1] + 2 * _MARGIN_PX)
+        white = torch.randn(large, generator=generator, device=generator.device)
+        return noise.colour(white)[0, inner, inner]
+
+    return draw
 
 
-def whitened(
+def sampled_noise(
     sample: Callable[[tuple[int, int, int], torch.Generator], Float[Tensor, "n y x"]],
+    noise: NoiseSpectrum,
     generator: torch.Generator,
-) -> WhiteDraw:
-    """Return what draws from a sampler and takes its spectrum away; all else that it has stays.
+) -> Draw:
+    """Return what draws from a sampler, at fine periods as strong as the noise of a micrograph.
+
+    There hardly any signal is, and windows are not chosen by it: so noise that was learned in quiet
+    windows is not too weak.
 
     Parameters
     ----------
     sample : callable
         Draws noise of shape (n, y, x), as `noise.samplers.NoiseSampler.sample` does.
+    noise : NoiseSpectrum
+        Of the micrograph.
     generator : torch.Generator
-        For the draws on which its spectrum is measured.
+        For draws on which the strength of the sampler is measured.
     """
-    spectrum = measure_noise(sample((_SAMPLES, _SAMPLE_PX, _SAMPLE_PX), generator), together=True)
-
-    def draw(shape: tuple[int, int], own: torch.Generator) -> Tensor:
-        white = spectrum.whiten(sample((1, *shape), own))[0]
-        return white / white.std()
-
-    return draw
+    drawn = sample((_SAMPLES, _SAMPLE_PX, _SAMPLE_PX), generator)
+    gain = float((noise.variance / measure_noise(drawn, together=True).variance).sqrt())
+    return lambda shape, own: gain * sample((1, *shape), own)[0]
 
 
 def decoys(
-    noise: NoiseSpectrum,
-    shape: tuple[int, int],
+    draw: Draw,
+    strength: Float[Tensor, "y x"],
     pixel_size_a: float,
     count: int,
     generator: torch.Generator,
-    draw: WhiteDraw = gaussian_white,
-    strength: Float[Tensor, "y x"] | float = 1.0,
 ) -> Iterator[Float[Tensor, "y x"]]:
     """Draw noise fields as a scaled micrograph has them, one after another.
 
     Parameters
     ----------
-    noise : NoiseSpectrum
-        Of one scaled micrograph.
-    shape : tuple of int
-        Of the fields (y, x).
+    draw : callable
+        From `gaussian_noise` or `sampled_noise`.
+    strength : Tensor, shape (y, x)
+        Of the noise from place to place, from `local_strength`.
     pixel_size_a : float
-        Theirs, angstrom: the slow background is taken off, as that of a micrograph is.
+        Angstrom: the slow background is taken off, as that of a micrograph is.
     count : int
         Number of fields.
     generator : torch.Generator
-        On the device of `noise`.
-    draw : callable
-        Where the fields come from before they get the spectrum.
-    strength : Tensor, shape (y, x), optional
-        From `local_strength`.
+        On the device of the micrograph.
     """
-    inner = slice(_MARGIN_PX, -_MARGIN_PX)
+    shape = (strength.shape[0], strength.shape[1])
     for _ in range(count):
-        white = draw((shape[0] + 2 * _MARGIN_PX, shape[1] + 2 * _MARGIN_PX), generator)
-        field = noise.colour(white[None])[0, inner, inner] * strength
+        field = draw(shape, generator) * strength
         yield field - slow_background(field, pixel_size_a)
 
 

@@ -307,6 +307,12 @@ class PickOptions(Settings):
         title="DIR",
         description="Model and noise of a fit: the folder of nt2c fit or nt2c run.",
     )
+    noise: File | None = Field(
+        None,
+        title="FILE",
+        description="Noise that nt2c train-noise learned in windows of these micrographs; by "
+        "default it is measured in each of them.",
+    )
     masks: bool = Field(False, description="Write DIR/masks: 1 where nothing is to be picked.")
     significance: bool = Field(
         False, description="Write DIR/significance: for each pixel -log10 of the chance of noise."

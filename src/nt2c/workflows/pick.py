@@ -36,12 +36,12 @@ from nt2c.io.star_outputs import write_outputs_star
 from nt2c.io.star_text import STAR_HEADER, star_loop, write_star_text
 from nt2c.noise.samplers import NoiseSampler
 from nt2c.picking.decoys import (
-    WhiteDraw,
+    Draw,
     decoys,
-    gaussian_white,
+    gaussian_noise,
     local_strength,
     noise_beside_signal,
-    whitened,
+    sampled_noise,
 )
 from nt2c.picking.detector import Blobs, find_blobs, largest_px
 from nt2c.picking.discovery import Discovery, Judged, discover
@@ -215,8 +215,8 @@ def pick(
     if options.fields is None:
         options = options.replace(fields=max(1, math.ceil(LEAST_FIELDS / len(micrographs))))
     sampler, name = None, "gaussian"
-    if fitted:
-        sampler = load_sampler(fitted[1], loaded.pixel_size_a)
+    if noise_file := options.noise or (fitted and fitted[1]):
+        sampler = load_sampler(noise_file, loaded.pixel_size_a)
         name = digest(sampler.to_tensors()[0].values())
     denoiser = Denoiser(loaded, device=device)
     look = _Look(denoiser, model_hash, options, Path(output), sampler, name)
@@ -342,24 +342,24 @@ class _Look:
     ) -> Iterator[NDArray[np.float32]]:
         """Yield denoised fields of the micrograph's noise."""
         told = self.denoiser.measure_noise(scaled)
-        shape = (scaled.shape[0], scaled.shape[1])
         generator = stream(self.options.seed, "decoys", index, device=scaled.device)
-        draw: WhiteDraw = gaussian_white
-        if self.sampler is not None:
-            own = stream(self.options.seed, "sampler", device=scaled.device)
-            draw = whitened(self.sampler.sample, own)
         fields = self.options.fields or 1
         pixel_size_a = self.denoiser.pixel_size_a
-        noise = told.detailed(scaled[None])
         strength = local_strength(scaled, pixel_size_a)
-        first = min(2, fields)
-        shown = [
-            (field, self.denoiser.estimate(field, told))
-            for field in decoys(noise, shape, pixel_size_a, first, generator, draw, strength)
-        ]
-        noise = noise_beside_signal(noise, scaled, estimate, shown)
-        for field in decoys(noise, shape, pixel_size_a, fields, generator, draw, strength):
-            yield self.denoiser.estimate(field, told).cpu().numpy()
+
+        def fields_of(draw: Draw, count: int) -> Iterator[tuple[Tensor, Tensor]]:
+            for field in decoys(draw, strength, pixel_size_a, count, generator):
+                yield field, self.denoiser.estimate(field, told)
+
+        if self.sampler is not None:
+            own = stream(self.options.seed, "sampler", device=scaled.device)
+            draw = sampled_noise(self.sampler.sample, told, own)
+        else:
+            noise = told.detailed(scaled[None])
+            shown = list(fields_of(gaussian_noise(noise), min(2, fields)))
+            draw = gaussian_noise(noise_beside_signal(noise, scaled, estimate, shown))
+        for _, denoised in fields_of(draw, fields):
+            yield denoised.cpu().numpy()
 
     def _write_image(self, kind: str, item: MicrographInput, image: Any, size_a: float) -> None:
         path = self._output(kind, item)
