@@ -9,18 +9,27 @@ from pathlib import Path
 import mrcfile
 import numpy as np
 import pytest
+import torch
 
 from nt2c.cli.app import main
 from nt2c.core.random import stream
+from nt2c.imaging.fourier import frequency_grid
+from nt2c.inference.denoiser import bundled_models
 from nt2c.io.cs import read_cs
 from nt2c.io.inputs import MicrographInput
 from nt2c.io.micrographs import write_micrograph
 from nt2c.io.picks_written import MicrographPicks, coordinates_name
 from nt2c.io.star import read_coordinates_star
 from nt2c.io.star_text import read_star_text
+from nt2c.noise.samplers import ColouredNoise, WhiteNoise
+from nt2c.pipeline.fit import FitResult
+from nt2c.pipeline.job import FitJob, Watch
 from nt2c.simulation.bank import procedural_species
 from nt2c.simulation.micrograph import simulate
 from nt2c.simulation.settings import ImagingSettings, SimulationSettings, SpecimenSettings
+from nt2c.training.sampler_files import write_sampler
+from nt2c.workflows import fit
+from nt2c.workflows.options import FitOptions
 
 PIXEL_A, DIAMETER_A, SHAPE = 2.0, 140.0, (600, 720)
 NAMES = ("raw/a.mrc", "raw/sub.1.mrc", "raw/empty.mrc")
@@ -182,6 +191,44 @@ def test_one_empty_micrograph_gives_empty_lists(picked: Path, monkeypatch, capsy
     assert "gone.mrc" in said.err
     assert len(read_cs(Path("none/cryosparc/picks.cs"))) == 0
     assert Path("none/raw/empty_autopick.star").is_file()
+
+
+def test_noise_that_was_learned_stands_for_the_noise(picked: Path, monkeypatch) -> None:
+    """Next to fine noise, as they have it, particles stand out; next to coarse noise they do not."""
+    monkeypatch.chdir(picked.parent)
+    k = frequency_grid((64, 64), 1.0)
+    fine = torch.fft.irfft2(1 / (1 + (1 / (8 * k.clamp(min=0.01))) ** 4))
+    coarse = torch.fft.irfft2(0.02 + torch.exp(-((30 * k) ** 2)) * 40)
+    counts = []
+    for name, covariance in (("fine", fine), ("coarse", coarse)):
+        sampler = ColouredNoise(covariance / covariance[0, 0])
+        write_sampler(f"{name}.safetensors", sampler, 4.0)
+        words = ["--diameter", "140", "--device", "cpu", "--noise", f"{name}.safetensors"]
+        assert main(["pick", "raw/a.mrc", "-o", name, *words, "--fields", "4"]) == 0
+        summary = json.loads(Path(name, "summary.json").read_text())
+        assert summary["sampler"] != "gaussian"
+        counts.append(summary["at_rates"]["0.2"])
+    assert counts[0] > 10 > counts[1]
+
+
+def test_a_run_picks_with_the_model_and_the_noise_of_its_fit(picked: Path, monkeypatch) -> None:
+    monkeypatch.chdir(picked.parent)
+    job = fit.plan(["raw/a.mrc"], Path("mine"), FitOptions(recipe="quick", device="cpu"))
+
+    def stages(job: FitJob, _: Watch) -> FitResult:
+        (job.folder / "noise").mkdir(parents=True)
+        shutil.copy(bundled_models()["general"], job.folder / "model.safetensors")
+        write_sampler(job.folder / "noise/sampler.safetensors", WhiteNoise(), 4.0)
+        training = {"noise_left": 0.1, "noise_left_before": 0.1}
+        record = {"stages": {"training": training}}
+        return FitResult(job.folder / "model.safetensors", record, ())
+
+    monkeypatch.setattr("nt2c.workflows.fit.do_stages", stages)
+    done = fit.run(job, None, fit.Silent(), DIAMETER_A)
+    assert done.picks
+    assert done.picks.picks > 10
+    assert done.picks.sampler != "gaussian"
+    assert Path("mine/picks/raw/a_autopick.star").is_file()
 
 
 def test_names_in_a_project_lose_their_job(tmp_path: Path, monkeypatch) -> None:

@@ -8,6 +8,13 @@ from nt2c.core.advice import EXTRACT_FROM_RAW
 from nt2c.core.words import plural
 from nt2c.workflows import pick as workflow
 
+_FEW = 5  # picks per micrograph
+_CROWDED = (
+    "few picks: where hardly any ice is seen between the particles, noise that is measured in the "
+    "micrographs holds a part of them; learn it in windows (nt2c extract-noise, then nt2c "
+    "train-noise --kind coloured) and give it with --noise"
+)
+
 
 def pick(given: Pick) -> int:
     """Pick, and say what was picked."""
@@ -32,10 +39,13 @@ def pick(given: Pick) -> int:
 def told(summary: workflow.PickSummary) -> list[str]:
     """What was picked, in plain words."""
     count, rate = len(summary.micrographs), summary.options["fdr"]
+    few = summary.picks < _FEW * count
+    hint = [_CROWDED] if few and not (summary.options["noise"] or summary.options["fit"]) else []
     if not summary.picks:
         return [
             f"no pick: in {plural(count, 'micrograph')} nothing stands out of the noise at a share "
-            f"of noise of {rate:g}; look whether there are particles of this diameter"
+            f"of noise of {rate:g}; look whether there are particles of this diameter",
+            *hint,
         ]
     low, high = (100 * share for share in summary.share_95)
     lines = [
@@ -45,6 +55,7 @@ def told(summary: workflow.PickSummary) -> list[str]:
         f"({100 * summary.expected_noise_picks / summary.picks:.1f} %; 95 % of {low:.1f} to "
         f"{high:.1f} %), from {plural(summary.noise_fields, 'field')} of noise",
         "dirt, ice crystals and film are not noise: they are not counted there",
+        *hint,
     ]
     rest = count - summary.selected
     if rest:
