@@ -24,6 +24,7 @@ from nt2c.io.star_text import read_star_text
 from nt2c.noise.samplers import ColouredNoise, WhiteNoise
 from nt2c.pipeline.fit import FitResult
 from nt2c.pipeline.job import FitJob, Watch
+from nt2c.pipeline.records import FitRecord, NoiseLeftRecord, TrainingRecord
 from nt2c.simulation.bank import procedural_species
 from nt2c.simulation.micrograph import simulate
 from nt2c.simulation.settings import ImagingSettings, SimulationSettings, SpecimenSettings
@@ -194,7 +195,7 @@ def test_one_empty_micrograph_gives_empty_lists(picked: Path, monkeypatch, capsy
 
 
 def test_noise_that_was_learned_stands_for_the_noise(picked: Path, monkeypatch) -> None:
-    """Next to fine noise, as they have it, particles stand out; next to coarse noise they do not."""
+    """Next to fine noise, as is there, particles stand out; next to coarse noise they do not."""
     monkeypatch.chdir(picked.parent)
     k = frequency_grid((64, 64), 1.0)
     fine = torch.fft.irfft2(1 / (1 + (1 / (8 * k.clamp(min=0.01))) ** 4))
@@ -219,9 +220,10 @@ def test_a_run_picks_with_the_model_and_the_noise_of_its_fit(picked: Path, monke
         (job.folder / "noise").mkdir(parents=True)
         shutil.copy(bundled_models()["general"], job.folder / "model.safetensors")
         write_sampler(job.folder / "noise/sampler.safetensors", WhiteNoise(), 4.0)
-        training = {"noise_left": 0.1, "noise_left_before": 0.1}
-        record = {"stages": {"training": training}}
-        return FitResult(job.folder / "model.safetensors", record, ())
+        left = NoiseLeftRecord.model_construct()
+        training = TrainingRecord.model_construct(noise_left=left, noise_left_before=left)
+        record = FitRecord.model_construct(training=training)
+        return FitResult(job.folder / "model.safetensors", record)
 
     monkeypatch.setattr("nt2c.workflows.fit.do_stages", stages)
     done = fit.run(job, None, fit.Silent(), DIAMETER_A)
