@@ -31,7 +31,7 @@ Output = Annotated[Path, Field(title="DIR", description="Folder for the results.
 RawInputs = Annotated[
     list[str],
     Field(
-        title="INPUT...",
+        title="INPUT",
         description="Raw micrographs: files, folders, patterns in quotes, or a micrographs.star.",
     ),
 ]
@@ -58,7 +58,7 @@ class Denoise(Command):
     arguments: ClassVar = ("inputs",)
 
     inputs: list[str] = Field(
-        title="INPUT...",
+        title="INPUT",
         description="Micrographs (.mrc, .mrcs, .tif, .tiff, .mrc.gz, .mrc.bz2), folders, patterns "
         "in quotes, or a micrographs.star.",
     )
@@ -446,7 +446,7 @@ class PicksToRaw(Command):
     arguments: ClassVar = ("picks",)
 
     picks: list[str] = Field(
-        title="PICKS...",
+        title="PICKS",
         description="RELION's autopick.star, STAR files of coordinates or particles, topaz tables, "
         ".cbox, .box, .cs; or patterns in quotes.",
     )
@@ -485,7 +485,7 @@ class SumFrames(Command):
     arguments: ClassVar = ("inputs",)
 
     inputs: list[str] = Field(
-        title="INPUT...",
+        title="INPUT",
         description="Movies (.mrc, .mrcs, .tif, .eer ...), folders, patterns in quotes.",
     )
     output: Output

@@ -27,6 +27,7 @@ from nt2c.core.settings import Settings
 
 _UNITS = ("_e_per_a2", "_file", "_um", "_gb", "_a", "_s")
 _SHORT = {"--output": "-o"}
+_WORDS = {str: "WORD", int: "N", float: "X", Path: "PATH"}
 _SIMPLE = (str, int, float, bool, Path)
 
 
@@ -116,7 +117,7 @@ class Option:
         least = next((one.ge for one in self.field.metadata if hasattr(one, "ge")), None)
         settings: dict[str, Any] = {
             "help": self.prefix + (text[:1].lower() + text[1:] if self.prefix else text),
-            "metavar": self.field.title or _unit(self.name),
+            "metavar": self.field.title or _unit(self.name) or _WORDS.get(kind),
             "min": least,
         }
         if positional:
