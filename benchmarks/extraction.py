@@ -37,6 +37,7 @@ from nt2c.io.records import append_record
 from nt2c.models.denoiser import DenoiserModel
 from nt2c.noise.extraction import ExtractionSettings
 from nt2c.pipeline.extract import extract_noise
+from nt2c.pipeline.options import ExtractOptions
 from nt2c.simulation.bank import procedural_bank
 from nt2c.simulation.micrograph import MARGIN_A, draw_parameters, simulate, specimen_field
 from nt2c.simulation.settings import ImagingSettings, SimulationSettings, SpecimenSettings
@@ -118,7 +119,11 @@ def judge(
     truths = simulate_set(folder / "in", record, fields, model.pixel_size_a)
     try:
         summary = extract_noise(
-            find_inputs([folder / "in"]), folder / "out", model, settings, device="cpu"
+            find_inputs([folder / "in"]),
+            folder / "out",
+            model,
+            settings,
+            ExtractOptions(device="cpu"),
         )
     except InputError as error:
         return {"refused": str(error)}, None

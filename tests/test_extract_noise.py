@@ -12,6 +12,7 @@ from nt2c.io.inputs import MicrographInput, find_inputs
 from nt2c.io.weights import write_weights
 from nt2c.noise.extraction import ExtractionSettings
 from nt2c.pipeline.extract import extract_noise
+from nt2c.pipeline.options import ExtractOptions
 from nt2c.pipeline.window_files import load_windows
 from nt2c.report.windows import draw_overlays
 from tests.inference.make import identity_model
@@ -53,7 +54,7 @@ def run(folder, output, model, pixel_size_a=None, masks=None, raw=False, **setti
     )
     return extract_noise(
         find_inputs([folder]), output, model, settings,
-        pixel_size_a=pixel_size_a, masks=masks, raw=raw, device="cpu",
+        ExtractOptions(pixel_size_a=pixel_size_a, mask=masks, raw=raw, device="cpu"),
     )  # fmt: skip
 
 
@@ -109,7 +110,8 @@ def test_names_in_the_folder_are_distinct(tmp_path, model):
     items = [replace(found[0], output_name=name) for name in names]
     extract_noise(
         items, tmp_path / "out", model,
-        ExtractionSettings(windows_a=(96.0,), least=10, faint=(0.0, 0.0)), device="cpu",
+        ExtractionSettings(windows_a=(96.0,), least=10, faint=(0.0, 0.0)),
+        ExtractOptions(device="cpu"),
     )  # fmt: skip
     assert len(list((tmp_path / "out" / "prepared").glob("*.npy"))) == len(names)
 

@@ -15,6 +15,7 @@ from nt2c.core.words import printable
 from nt2c.io.inputs import find_inputs
 from nt2c.noise.extraction import ExtractionSettings
 from nt2c.pipeline.extract import extract_noise
+from nt2c.pipeline.options import ExtractOptions
 from nt2c.pipeline.window_files import read_places
 from nt2c.report.html import Page, Table, write_page
 from nt2c.report.logfile import write_logfile
@@ -43,7 +44,9 @@ def test_windows(tmp_path):
         image = np.random.default_rng(seed).normal(100, 10, (200, 200)).astype(np.float32)
         write_mrc(tmp_path / "raw" / f"{name}.mrc", image, 4.0)
     settings = ExtractionSettings(windows_a=(96.0,), least=10, faint=(0.0, 0.0))
-    extract_noise(find_inputs([tmp_path / "raw"]), tmp_path, model, settings, device="cpu")
+    extract_noise(
+        find_inputs([tmp_path / "raw"]), tmp_path, model, settings, ExtractOptions(device="cpu")
+    )
     assert {row["micrograph"] for row in read_places(tmp_path)} == set(NAMES)
     assert len(draw_overlays(tmp_path)) == len(NAMES)
 

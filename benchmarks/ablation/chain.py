@@ -26,6 +26,7 @@ from nt2c.noise.transfer import segments
 from nt2c.pipeline.extract import extract_noise
 from nt2c.pipeline.job import FitJob
 from nt2c.pipeline.learning import SAMPLER, learn_noise, split_windows
+from nt2c.pipeline.options import ExtractOptions
 from nt2c.pipeline.settings import FitRecipe
 from nt2c.pipeline.stages import Outcome, Stage, finished, run_stage
 from nt2c.pipeline.training import (
@@ -173,7 +174,7 @@ class Chain:
             (),
             "windows.npy",
             lambda folder: extract_noise(
-                job.inputs, folder, job.coarse, extraction, device=job.device
+                job.inputs, folder, job.coarse, extraction, ExtractOptions(device=job.device)
             ),
             inputs=[item.path for item in job.inputs],
         )

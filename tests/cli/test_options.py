@@ -22,7 +22,6 @@ from nt2c.core.settings import Settings
 SOURCE = Path(nt2c.__file__).parent
 MOST_PARAMETERS = 8
 MORE_PARAMETERS = {
-    "pipeline/extract.py: extract_noise",
     "training/denoiser.py: train_denoiser",
     "training/transfer.py: __init__",
 }

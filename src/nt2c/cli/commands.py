@@ -13,11 +13,11 @@ from typer.core import TyperCommand
 from nt2c.cli.options import Command, Part
 from nt2c.cli.relion_words import RelionCommand
 from nt2c.core.errors import SettingsError
-from nt2c.core.options import Device, File, Folder, PixelSizeA, Seconds, TrainingDevice
+from nt2c.core.options import PIXEL_SIZE, Device, File, Folder, PixelSizeA, Seconds, TrainingDevice
 from nt2c.hosts.relion_end import tell_failure
 from nt2c.inference.settings import BUNDLED, BatchOptions, DenoiseSettings
+from nt2c.pipeline.options import ExtractOptions
 from nt2c.workflows.options import (
-    PIXEL_SIZE,
     SAME_SEED,
     TRAINING_DEVICE,
     EvaluateOptions,
@@ -171,22 +171,12 @@ class ExtractNoise(Command):
     model: str = Field(
         BUNDLED, title="NAME|FILE", description="The denoiser that tells where particles are."
     )
-    pixel_size_a: OwnPixelSize
+    options: ExtractOptions = ExtractOptions()
     window_a: float | None = Field(
         None,
         description="Side of the windows in angstrom; by default as large as there are enough of.",
     )
     count: int | None = Field(None, title="N", description="At most so many windows.")
-    mask: Folder | None = Field(
-        None,
-        title="DIR",
-        description="Masks (MRC or TIFF) with the names of the micrographs, any size: no window "
-        "where they are not 0.",
-    )
-    raw: bool = Field(
-        False, description="Write the windows at the files' own pixel size, too: DIR/raw/NAME.npy."
-    )
-    device: Device = Field("auto", description="auto, cpu, cuda or cuda:N.")
 
 
 class Train(Command):

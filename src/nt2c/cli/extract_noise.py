@@ -14,6 +14,7 @@ from nt2c.io.inputs import find_inputs
 from nt2c.noise.extraction import ExtractionSettings
 from nt2c.pipeline import extract
 from nt2c.pipeline.extract import FileOutcome
+from nt2c.pipeline.records import ExtractionRecord
 from nt2c.report.windows import draw_overlays
 
 
@@ -23,20 +24,11 @@ def extract_noise(given: ExtractNoise) -> int:
     found = find_inputs(given.inputs)
     loaded = load_model(given.model)
     with _progress(min(len(found), settings.micrographs)) as show:
-        summary = extract.extract_noise(
-            found,
-            given.output,
-            loaded,
-            settings,
-            pixel_size_a=given.pixel_size_a,
-            masks=given.mask,
-            device=given.device,
-            raw=given.raw,
-            on_file=show,
-        )
+        extract.extract_noise(found, given.output, loaded, settings, given.options, show)
     draw_overlays(given.output)
-    _report(summary, given.output)
-    return 1 if summary["skipped"] else 0
+    found_windows = ExtractionRecord.read(given.output / "summary.json")
+    _report(found_windows, given.output)
+    return 1 if found_windows.skipped else 0
 
 
 def _settings(window: float | None, count: int | None) -> ExtractionSettings:
@@ -69,15 +61,15 @@ def _progress(total: int) -> Iterator[Callable[[FileOutcome], None]]:
         yield show
 
 
-def _report(summary: dict[str, Any], output: Path) -> None:
-    side_a = summary["size_px"] * summary["pixel_size_a"]
+def _report(found: ExtractionRecord, output: Path) -> None:
+    side_a = found.size_px * found.pixel_size_a
     say(
-        f"{plural(summary['windows'], 'window')} of {side_a:.0f} A ({summary['size_px']} px of "
-        f"{summary['pixel_size_a']:g} A) from {plural(summary['micrographs'], 'micrograph')}"
+        f"{plural(found.windows, 'window')} of {side_a:.0f} A ({found.size_px} px of "
+        f"{found.pixel_size_a:g} A) from {plural(found.micrographs, 'micrograph')}"
     )
-    for warning in summary["warnings"]:
+    for warning in found.warnings:
         say(f"warning: {warning}")
-    for one in summary["skipped"]:
-        name = "" if str(one["path"]) in one["reason"] else f"{one['path']}: "
-        warn(f"failed: {name}{one['reason']}")
+    for one in found.skipped:
+        name = "" if one.path in one.reason else f"{one.path}: "
+        warn(f"failed: {name}{one.reason}")
     say(f"results are in {output}; look at its overlays: no frame should hold a particle")

@@ -51,6 +51,9 @@ def _seconds(given: Any) -> Any:
     return seconds
 
 
+PIXEL_SIZE = "Pixel size in angstrom, where the files are wrong."
+"""What the option says."""
+
 PixelSizeA = Annotated[float, Field(allow_inf_nan=True), AfterValidator(_plausible)]
 """Of a micrograph, angstrom."""
 

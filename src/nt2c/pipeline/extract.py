@@ -28,6 +28,7 @@ from nt2c.noise.extraction import (
     survey,
 )
 from nt2c.noise.spectra import power_spectra
+from nt2c.pipeline.options import ExtractOptions
 from nt2c.pipeline.raw_windows import write_raw_windows
 from nt2c.pipeline.window_choice import Choice, Found, choose, sizes_px
 from nt2c.pipeline.window_files import clear, write_prepared, write_windows
@@ -47,12 +48,7 @@ def extract_noise(
     folder: Path | str,
     model: DenoiserModel,
     settings: ExtractionSettings | None = None,
-    *,
-    pixel_size_a: float | None = None,
-    masks: Path | None = None,
-    device: str = "auto",
-    seed: int = 0,
-    raw: bool = False,
+    options: ExtractOptions | None = None,
     on_file: Callable[[FileOutcome], None] | None = None,
 ) -> dict[str, Any]:
     """Find windows without particles in micrographs, and write them into a folder.
@@ -69,17 +65,9 @@ def extract_noise(
         The coarse denoiser, which decides where particles are.
     settings : ExtractionSettings, optional
         Which windows are taken.
-    pixel_size_a : float, optional
-        The user's pixel size, angstrom; counts before that of STAR file and header.
-    masks : Path, optional
-        Folder of masks (MRC or TIFF) with the names of their micrographs and the same field of
-        view at any size: no window where a mask is not 0. A micrograph may have none.
-    device : str
-        "auto", "cpu", "cuda" or "cuda:N".
-    seed : int
-        Of the random choice between acceptable windows.
-    raw : bool
-        Write the windows at the pixel size of their micrographs, too (see `raw_windows`).
+    options : ExtractOptions, optional
+        How it is done. A mask has the field of view of its micrograph, at any size; a micrograph
+        may have none. For the windows at the pixel size of their micrographs see `raw_windows`.
     on_file : callable, optional
         Called with the outcome of each micrograph.
 
@@ -99,22 +87,22 @@ def extract_noise(
     SettingsError
         The device or the folder of masks cannot be used.
     """
-    settings = settings or ExtractionSettings()
+    settings, options = settings or ExtractionSettings(), options or ExtractOptions()
     folder = Path(folder)
-    mask_files = SameName(masks) if masks else None
+    mask_files = SameName(options.mask) if options.mask else None
     inputs = _evenly(micrographs, settings.micrographs)
     if mask_files and not any(item.path in mask_files for item in inputs):
         raise SettingsError(
-            f"{masks}: no mask has the name of a micrograph; {inputs[0].path.name} needs "
+            f"{options.mask}: no mask has the name of a micrograph; {inputs[0].path.name} needs "
             f"{stem(inputs[0].path)}.mrc or .tif"
         )
-    denoiser = Denoiser(model, device=device, precision="fp32")
+    denoiser = Denoiser(model, device=options.device, precision="fp32")
     clear(folder)
     names = _names(inputs)
     found: list[Found] = []
     outcomes: list[FileOutcome] = []
     for index, (item, name) in enumerate(zip(inputs, names, strict=True)):
-        search = _Search(denoiser, settings, folder, pixel_size_a, mask_files, index, seed)
+        search = _Search(denoiser, settings, options, folder, mask_files, index)
         one, outcome = search.run(item, name)
         found += [one] if one else []
         outcomes.append(outcome)
@@ -124,7 +112,7 @@ def extract_noise(
         raise InputError(f"no micrograph can be used: {outcomes[0].reason}")
     choice = choose(found, settings, model.pixel_size_a)
     windows = write_windows(choice, folder)
-    if raw:
+    if options.raw:
         write_raw_windows(choice, folder)
     summary = _summary(choice, found, outcomes, model.pixel_size_a, windows, settings)
     write_json(folder / "summary.json", summary)
@@ -182,11 +170,10 @@ def search(
 class _Search:
     denoiser: Denoiser
     settings: ExtractionSettings
+    options: ExtractOptions
     folder: Path
-    pixel_size_a: float | None
     mask_files: SameName | None
     index: int
-    seed: int
 
     def run(self, item: MicrographInput, name: str) -> tuple[Found | None, FileOutcome]:
         """Prepare a micrograph, keep it, and find its windows of every size and limit."""
@@ -200,14 +187,16 @@ class _Search:
             return None, FileOutcome(item.path, str(error))
         except OSError as error:
             return None, FileOutcome(item.path, f"cannot be read ({error.strerror or error})")
-        seen = search(self.denoiser, scaled, self.settings, self.index, allowed, self.seed)
+        seen = search(self.denoiser, scaled, self.settings, self.index, allowed, self.options.seed)
         write_prepared(self.folder, name, scaled)
         found = Found(item.path, name, own_a, seen.contrast, seen.windows)
         return found, FileOutcome(item.path, warnings=warnings)
 
     def _prepared(self, item: MicrographInput) -> tuple[Prepared, float, tuple[str, ...]]:
         """Micrograph in units of its noise, its exact working pixel size, and warnings."""
-        with open_micrograph(item.path, self.pixel_size_a, item.star_pixel_size_a) as micrograph:
+        with open_micrograph(
+            item.path, self.options.pixel_size_a, item.star_pixel_size_a
+        ) as micrograph:
             image = torch.from_numpy(micrograph.read()).to(self.denoiser.device)
             own_a, warnings = micrograph.pixel_size_a, micrograph.warnings
             if micrograph.sections > 1:

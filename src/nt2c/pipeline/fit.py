@@ -24,6 +24,7 @@ from nt2c.pipeline import verdicts
 from nt2c.pipeline.extract import FileOutcome, extract_noise
 from nt2c.pipeline.job import FitJob, Watch
 from nt2c.pipeline.learning import SAMPLER, learn_noise
+from nt2c.pipeline.options import ExtractOptions
 from nt2c.pipeline.records import FitRecord
 from nt2c.pipeline.stages import Outcome, Stage, finished, run_stage
 from nt2c.pipeline.training import CONTRAST, MODEL, Earlier, find_contrast, train_final
@@ -270,10 +271,12 @@ def _extract(job: FitJob, folder: Path, watch: Watch) -> Mapping[str, Any]:
         folder,
         job.coarse,
         job.recipe.extraction,
-        pixel_size_a=job.pixel_size_a,
-        masks=job.masks,
-        seed=job.recipe.seed,
-        device=job.device,
+        ExtractOptions(
+            pixel_size_a=job.pixel_size_a,
+            mask=job.masks,
+            seed=job.recipe.seed,
+            device=job.device,
+        ),
         on_file=tell,
     )
     failed = [_named(Path(one["path"]), one["reason"]) for one in summary["skipped"]]

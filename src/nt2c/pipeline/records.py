@@ -73,6 +73,24 @@ class StageRecord(Record):
     warnings: tuple[str, ...] = ()
 
 
+class SkippedRecord(Record):
+    """A file that could not be used, and why."""
+
+    path: str
+    reason: str
+
+
+class ExtractionRecord(Record):
+    """`summary.json` of windows: how many, in how many micrographs, how large; what failed."""
+
+    windows: int
+    micrographs: int
+    size_px: int
+    pixel_size_a: float
+    warnings: tuple[str, ...]
+    skipped: tuple[SkippedRecord, ...]
+
+
 class WindowsRecord(StageRecord):
     """Windows found: how many, in how many micrographs, how large; what could not be used."""
 

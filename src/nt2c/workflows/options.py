@@ -6,14 +6,13 @@ from typing import Annotated, Self, get_args
 from pydantic import Field, model_validator
 
 from nt2c.core.errors import SettingsError
-from nt2c.core.options import File, Folder, PixelSizeA, Seconds, TrainingDevice
+from nt2c.core.options import PIXEL_SIZE, File, Folder, PixelSizeA, Seconds, TrainingDevice
 from nt2c.core.settings import Settings
 from nt2c.inference.settings import BUNDLED
 from nt2c.noise.kinds import FitNoise, NoiseKind
 from nt2c.picking import SPACING
 from nt2c.simulation.settings import ImagingSettings, SimulationSettings, SpecimenSettings
 
-PIXEL_SIZE = "Pixel size in angstrom, where the files are wrong."
 TRAINING_DEVICE = "auto, cpu or cuda."
 SAME_SEED = "The same seed gives the same {}, whatever the count."
 GOOD_MICROGRAPHS = SimulationSettings(
