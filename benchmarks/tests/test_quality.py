@@ -22,7 +22,8 @@ def make_set(count: int = 2, *, judge: str = "truth") -> DataSet:
     for i in range(count):
         rng = np.random.default_rng(i)
         centres = np.array([[30.0, 30.0], [60.0, 75.0]])
-        clean = -sum((np.hypot(rows - y, columns - x) < 8) * 2.0 for y, x in centres)
+        discs = zip(centres, (2.0, 2.5), strict=True)
+        clean = -sum((np.hypot(rows - y, columns - x) < 8) * s for (y, x), s in discs)
         noisy, other, empty = (rng.standard_normal(SHAPE) for _ in range(3))
         if judge == "exposure":
             first = Field(f"f{i}", clean + noisy, clean, 2.0)

@@ -52,6 +52,6 @@ def noise_warnings(share: float) -> tuple[str, ...]:
     return (
         f"up to {share:.0%} of what the denoised micrograph shows may be noise: of noise like its "
         "own alone the model makes as much. Either it holds hardly any particles, or its noise is "
-        "unlike what the model was trained on; for that, train a model on the micrographs "
-        "(nt2c run)",
+        "unlike what the model was trained on: try the model film, for support films and coloured "
+        "noise, or train one on the micrographs (nt2c run)",
     )

@@ -79,7 +79,7 @@ function card(item, place) {
   }
   text.append(name);
   if (item.contrast != null) text.append(element("span", "", `contrast ${contrast(item)}`));
-  if (item.picks) text.append(element("span", "", `${item.picks.length} picks`));
+  if (item.picks) text.append(element("span", "", ` · ${item.picks.length} picks`));
   text.append(chips(item));
   for (const note of item.notes) text.append(element("p", "", note));
   box.append(text);
