@@ -35,12 +35,13 @@ class Panel(ABC):
         from magicgui.widgets import ComboBox, Container, FileEdit, FloatSpinBox, Label, PushButton
 
         from nt2c.inference.denoiser import bundled_models
+        from nt2c.inference.settings import BUNDLED
 
         self.viewer = napari_viewer
         self.layer = ComboBox(label="micrograph", choices=self._images, nullable=True)
         self.size = FloatSpinBox(label="A per pixel", min=0, max=1000, step=0.0001, value=0)
         self.source = Label(label="")
-        self.model = ComboBox(label="model", choices=list(bundled_models()))
+        self.model = ComboBox(label="model", choices=list(bundled_models()), value=BUNDLED)
         self.file = FileEdit(label="or model file", filter="*.safetensors", nullable=True)
         self.button = PushButton(text=self.verb)
         self.status = Label(label="")
