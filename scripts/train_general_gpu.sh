@@ -4,24 +4,29 @@
 #
 #     scripts/train_general_gpu.sh OUT [MINUTES]
 #
-# OUT receives tests.log, speed.jsonl, step.json, general.safetensors and the log of its training.
-# It goes on from training/general-next.safetensors where that is there. PYTHON chooses the Python.
+# OUT receives tests.log, step.json, speed.json (four micrographs), general.safetensors
+# and the log of its training, which goes on from training/general-next.safetensors where that is there.
+# PYTHON chooses the Python, DEVICE=cpu tries the script where there is no GPU.
 set -eu
 out=${1:?usage: $0 OUT [MINUTES]}
 minutes=${2:-10}
+device=${DEVICE:-cuda}
 python=${PYTHON:-.venv/bin/python}
 began=$(date +%s)
 mkdir -p "$out"
 
 timeout 90 "$python" -m pytest -q tests/inference tests/training -x > "$out/tests.log" 2>&1 ||
     echo "tests: see $out/tests.log" >&2
-timeout 60 "$python" -m benchmarks.training_step --recipe quick --device cuda > "$out/step.json" ||
+timeout 60 "$python" -m benchmarks.training_step --recipe quick --device "$device" > "$out/step.json" ||
     echo "no time of a step" >&2
-timeout 90 "$python" -m benchmarks.stages > "$out/speed.jsonl" || echo "no speed" >&2
+{ timeout 60 "$python" -m nt2c simulate -o "$out/simulated" --count 4 --shape 2048 2048 &&
+    timeout 60 "$python" -m nt2c denoise "$out/simulated" -o "$out/denoised" --device "$device" \
+        --json "$out/speed.json"; } > "$out/speed.log" 2>&1 || echo "speed: see $out/speed.log" >&2
+rm -rf "$out/simulated" "$out/denoised"
 
 left=$((minutes * 60 - ($(date +%s) - began) - 30))
 start=training/general-next.safetensors
 set --
 [ -f "$start" ] && set -- --start "$start"
-"$python" -m nt2c train recipes/general.toml "$@" --device cuda --time "${left}s" \
+"$python" -m nt2c train recipes/general.toml "$@" --device "$device" --time "${left}s" \
     -o "$out/general.safetensors"

@@ -149,3 +149,11 @@ def test_colour_is_the_inverse_of_whiten():
     image = coloured(POWERS["pink"](frequencies()))[None]
     noise = measure_noise(image)
     torch.testing.assert_close(noise.colour(noise.whiten(image)), image, atol=1e-3, rtol=1e-3)
+
+
+def test_drawn_noise_has_the_spectrum():
+    noise = measure_noise(coloured(POWERS["ringed"](frequencies()))[None])
+    field = noise.draw((SIDE, SIDE // 2), torch.Generator().manual_seed(4))
+    assert field.shape == (1, SIDE, SIDE // 2)
+    ratio = measure_noise(field).rings[0, 1:] / noise.rings[0, 1:]
+    assert float((ratio - 1).abs().max()) < 0.3

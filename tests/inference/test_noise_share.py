@@ -75,3 +75,8 @@ def test_it_is_in_the_summary_and_warned_of(tmp_path):
 def test_only_much_noise_is_warned_of():
     assert noise_warnings(MOST_NOISE) == ()
     assert "nt2c run" in noise_warnings(0.5)[0]
+
+
+def test_the_model_in_use_is_not_its_own_remedy():
+    assert "the model film" in noise_warnings(0.5, "general")[0]
+    assert "the model film" not in noise_warnings(0.5, "film")[0]

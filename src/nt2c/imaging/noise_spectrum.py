@@ -22,6 +22,7 @@ _SHRINK = 16.0  # an anisotropy counts where it is far above what chance gives i
 _FINE_PER_PX = 0.3  # cycles per pixel: beyond, hardly any signal is (13 A at 4 A per pixel)
 _LEAST_FINE = 0.05
 _WHITE_WINDOWS = 4096
+_MARGIN_PX = 32  # what has been filtered is periodic; a micrograph is not
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,6 +199,18 @@ class NoiseSpectrum:
     def colour(self, white: Float[Tensor, "batch y x"]) -> Float[Tensor, "batch y x"]:
         """Give white noise of variance 1 this spectrum: the inverse of `whiten`."""
         return self._filtered(white, 0.5)
+
+    def draw(
+        self, shape: tuple[int, int], generator: torch.Generator
+    ) -> Float[Tensor, "batch y x"]:
+        """Draw Gaussian noise with this spectrum, one field (y, x) for each.
+
+        The same on every device that the spectrum may be on, as far as the generator's is the same.
+        """
+        large = (len(self.power), shape[0] + 2 * _MARGIN_PX, shape[1] + 2 * _MARGIN_PX)
+        white = torch.randn(large, generator=generator, device=generator.device)
+        inner = slice(_MARGIN_PX, -_MARGIN_PX)
+        return self.colour(white.to(self.power.device))[:, inner, inner]
 
     def _filtered(self, image: Tensor, exponent: float) -> Tensor:
         """Multiply the transform by the power of the noise to an exponent."""

@@ -1,19 +1,18 @@
 """How much of a denoised micrograph may be noise, as the model's answer to noise alone says."""
 
-import torch
 from jaxtyping import Float32
 from torch import Tensor
 
 from nt2c.core.random import stream
 from nt2c.imaging.noise_spectrum import NoiseSpectrum
 from nt2c.inference.network import run_network
+from nt2c.inference.settings import BUNDLED
 from nt2c.models.network import DenoisingNetwork
 
 MOST_NOISE = 0.25
 """Share of noise above which a warning is given."""
 
 _SIDE_PX = 256  # of the field of noise
-_MARGIN_PX = 32  # drawn noise is periodic; a micrograph is not
 
 
 def noise_share(
@@ -37,21 +36,19 @@ def noise_share(
     bf16 : bool
         Compute in bfloat16.
     """
-    side = _SIDE_PX + 2 * _MARGIN_PX
-    white = torch.randn(1, side, side, generator=stream(0, "noise share"))
-    inner = slice(_MARGIN_PX, -_MARGIN_PX)
-    field = noise.colour(white.to(noise.power.device))[0, inner, inner]
+    field = noise.draw((_SIDE_PX, _SIDE_PX), stream(0, "noise share"))[0]
     left = run_network(network, field, noise=noise, bf16=bf16).var()
     return min(1.0, float(left) / max(float(estimate.var()), 1e-12))
 
 
-def noise_warnings(share: float) -> tuple[str, ...]:
-    """Return a warning when much of a denoised micrograph may be noise."""
+def noise_warnings(share: float, model: str = BUNDLED) -> tuple[str, ...]:
+    """Return a warning when much of what the model of a name made of a micrograph may be noise."""
     if share <= MOST_NOISE:
         return ()
+    other = "try the model film, for support films and coloured noise, or "
     return (
         f"up to {share:.0%} of what the denoised micrograph shows may be noise: of noise like its "
         "own alone the model makes as much. Either it holds hardly any particles, or its noise is "
-        "unlike what the model was trained on: try the model film, for support films and coloured "
-        "noise, or train one on the micrographs (nt2c run)",
+        f"unlike what the model was trained on: {other if model == BUNDLED else ''}train one on "
+        "the micrographs (nt2c run)",
     )

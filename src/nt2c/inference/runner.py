@@ -72,8 +72,9 @@ class Runner:
         self._reader = Reader(
             settings, model_fingerprint(model), self._gate, overwrite=options.overwrite
         )
+        self._model_name = str(model.metadata.get("name", "unnamed"))
         self._writer = Writer(
-            str(model.metadata.get("name", "unnamed")),
+            self._model_name,
             settings.float16,
             lambda: self.denoiser.precision,
             self._gate,
@@ -188,7 +189,7 @@ class Runner:
             estimate = self.denoiser.estimate(prepared.scaled, noise)
             if section.index == 0:
                 source.noise_share = self.denoiser.noise_share(noise, estimate)
-                warnings += noise_warnings(source.noise_share)
+                warnings += noise_warnings(source.noise_share, self._model_name)
             source.warn(warnings)
             sink.put(self.denoiser.restore(prepared, estimate, source.shape))
         except Exception as error:

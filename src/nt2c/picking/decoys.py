@@ -13,30 +13,20 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from nt2c.imaging.fourier import gaussian_lowpass
 from nt2c.imaging.noise_spectrum import NoiseSpectrum, measure_noise, ring_covariance
 from nt2c.imaging.scale import slow_background
+from nt2c.picking.places import fine_variance
 
 Draw = Callable[[tuple[int, int], torch.Generator], Float[Tensor, "y x"]]
 """Draws noise of a size (y, x) in the units of a micrograph."""
 
 _SAMPLES, _SAMPLE_PX = 8, 256  # from which the strength of a sampler is measured
-_MARGIN_PX = 32  # what has been filtered is periodic; a micrograph is not
 _LEAST_GAIN = 0.05
-_GRAIN_SIGMA_A = 8.0  # what remains after a blur by this holds hardly any signal
-_LOCAL_SIGMA_A = 50.0
 
 
 def gaussian_noise(noise: NoiseSpectrum) -> Draw:
     """Return what draws Gaussian noise with a spectrum."""
-    inner = slice(_MARGIN_PX, -_MARGIN_PX)
-
-    def draw(shape: tuple[int, int], generator: torch.Generator) -> Tensor:
-        large = (1, shape[0] + 2 * _MARGIN_PX, shape[1] + 2 * _MARGIN_PX)
-        white = torch.randn(large, generator=generator, device=generator.device)
-        return noise.colour(white)[0, inner, inner]
-
-    return draw
+    return lambda shape, generator: noise.draw(shape, generator)[0]
 
 
 def sampled_noise(
@@ -96,8 +86,7 @@ def local_strength(scaled: Float[Tensor, "y x"], pixel_size_a: float) -> Float[T
 
     The scaling of a micrograph evens most of it out; denoisers answer steeply to the rest.
     """
-    fine = scaled - gaussian_lowpass(scaled, _GRAIN_SIGMA_A / pixel_size_a)
-    variance = gaussian_lowpass(fine.square(), _LOCAL_SIGMA_A / pixel_size_a).clamp(min=0)
+    variance = fine_variance(scaled, pixel_size_a)
     return (variance / variance.mean()).sqrt()
 
 

@@ -14,8 +14,8 @@ from nt2c.imaging.scale import Scaling
 _SLOW_SIGMA_A = 40.0
 _OFF_LEVEL = 1.0
 _OFF_SPREADS = 4.0  # of the level in the micrograph: many particles darken their surroundings
-_GRAIN_SIGMA_A = 8.0  # what remains after a blur by this is no grain
-_UNEVEN_SIGMA_A = 50.0
+_GRAIN_SIGMA_A = 8.0  # what remains after a blur by this holds hardly any signal
+_LOCAL_SIGMA_A = 50.0
 _UNEVEN = 1.6  # as ratio to the median, either way
 
 
@@ -47,6 +47,12 @@ def off_level(
     return slow - slow.median()
 
 
+def fine_variance(scaled: Float[Tensor, "y x"], pixel_size_a: float) -> Float[Tensor, "y x"]:
+    """Variance of the fine noise from place to place, over 50 A."""
+    fine = scaled - gaussian_lowpass(scaled, _GRAIN_SIGMA_A / pixel_size_a)
+    return gaussian_lowpass(fine.square(), _LOCAL_SIGMA_A / pixel_size_a).clamp(min=0)
+
+
 def pick_places(
     scaled: Float[Tensor, "y x"],
     scaling: Scaling,
@@ -75,8 +81,7 @@ def pick_places(
     off = off_level(scaled, scaling, pixel_size_a)
     # 1.4826 times the median absolute deviation is the standard deviation of a normal distribution.
     limit = max(_OFF_LEVEL, _OFF_SPREADS * 1.4826 * float(off.abs().median()))
-    grain = (scaled - gaussian_lowpass(scaled, _GRAIN_SIGMA_A / pixel_size_a)).square()
-    variance = gaussian_lowpass(grain, _UNEVEN_SIGMA_A / pixel_size_a)
+    variance = fine_variance(scaled, pixel_size_a)
     ratio = (variance / variance.median()).clamp(min=1e-6).log().abs()
     marks = {
         "contamination or film": off.abs() > limit,

@@ -13,7 +13,7 @@ from nt2c.io.records import read_json, write_json
 from nt2c.models.denoiser import DenoiserModel
 from nt2c.training.denoiser import Pace, measure_pace
 from nt2c.training.pairs import PairSource
-from nt2c.training.processes import join
+from nt2c.training.processes import ALONE, Team, join
 from nt2c.training.settings import Recipe
 
 STEPS = "steps.json"
@@ -51,38 +51,36 @@ def steps_within(
     return max(LEAST_STEPS, int(left / (pace.step_s + validation_s / validate_every)))
 
 
-def decided_steps(folder: Path, decide: Callable[[], int]) -> int:
-    """Steps that were decided for the training in `folder`, or else are now."""
+def decided_steps(folder: Path, decide: Callable[[], int], team: Team = ALONE) -> int:
+    """Steps that were decided for the training in `folder`, or else are now.
+
+    All processes that train together decide, as they measure together; the first one's count.
+    """
     path = folder / STEPS
-    if path.exists():
-        return int(read_json(path)["steps"])
-    steps = decide()
-    write_json(path, {"steps": steps})
-    return steps
+    if not team.lead(path.exists):
+        steps = decide()
+        team.lead(lambda: write_json(path, {"steps": steps}))
+    return team.lead(lambda: int(read_json(path)["steps"]))
 
 
 def lasting(
     recipe: Recipe, seconds: float, folder: Path, *, device: str, start: DenoiserModel | None
 ) -> Recipe:
     """Return a recipe with as many steps as its training in `folder` has within a wall time."""
-    team, started = join(device), time.monotonic()
-    if team.lead(lambda: (folder / STEPS).exists()):
-        steps = team.lead(lambda: decided_steps(folder, lambda: 0))
-        return recipe.replace(optimizer=recipe.optimizer.scaled_to(steps))
-    source = PairSource(recipe.simulation, recipe.pairs, recipe.seed, choose_device(device))
-    pace = measure_pace(recipe, device=device, source=source, start=start)
-    count = recipe.pairs.validation_fields
-    fields = 2 * count + recipe.pairs.pool  # those that were made here are made again
 
     def decide() -> int:
+        started = time.monotonic()
+        source = PairSource(recipe.simulation, recipe.pairs, recipe.seed, choose_device(device))
+        pace = measure_pace(recipe, device=device, source=source, start=start)
+        count = recipe.pairs.validation_fields
         return steps_within(
             seconds - (time.monotonic() - started),
             pace,
-            fields=fields,
+            fields=2 * count + recipe.pairs.pool,  # those that were made here are made again
             judged_px=0,
             validated_px=2 * count * math.prod(recipe.simulation.shape),
             validate_every=recipe.optimizer.validate_every,
         )
 
-    steps = team.lead(lambda: decided_steps(folder, decide))
+    steps = decided_steps(folder, decide, join(device))
     return recipe.replace(optimizer=recipe.optimizer.scaled_to(steps))

@@ -20,7 +20,7 @@ from nt2c.io.weights import write_weights
 from nt2c.models.denoiser import DenoiserModel
 from nt2c.noise.samplers import BootstrapNoise, NoiseSampler
 from nt2c.noise.transfer import Contrast, TransferSettings
-from nt2c.pipeline.budget import STEPS, decided_steps, steps_within
+from nt2c.pipeline.budget import decided_steps, steps_within
 from nt2c.pipeline.choosing import (
     FIELDS,
     FITTED,
@@ -179,24 +179,23 @@ def _steps_within(
     split: Split,
 ) -> int:
     """Steps of the training such that it, and what follows, takes so many seconds."""
-    team, started = join(job.device), time.monotonic()
-    if team.lead(lambda: (folder / STEPS).exists()):
-        return team.lead(lambda: decided_steps(folder, lambda: 0))
     trained_on = job.recipe.network is None
-    pace = measure_pace(
-        settings,
-        device=job.device,
-        source=source,
-        start=job.coarse if trained_on else None,
-        real=own.crops,
-    )
     count = settings.pairs.validation_fields
     fields_px = count * math.prod(settings.simulation.shape)
-    noise_left_px = 2 * sum(image.numel() for image in prepared_micrographs(earlier.windows))
-    candidates = (3 if job.given is None else 4) if trained_on else 0
-    own_px = sum(one.image.numel() for one in own.micrographs)
 
     def decide() -> int:
+        started = time.monotonic()
+        pace = measure_pace(
+            settings,
+            device=job.device,
+            source=source,
+            start=job.coarse if trained_on else None,
+            real=own.crops,
+        )
+        prepared = prepared_micrographs(earlier.windows)
+        noise_left_px = 2 * sum(image.numel() for image in prepared)
+        candidates = (3 if job.given is None else 4) if trained_on else 0
+        own_px = sum(one.image.numel() for one in own.micrographs)
         return steps_within(
             seconds - (time.monotonic() - started),
             pace,
@@ -206,7 +205,7 @@ def _steps_within(
             validate_every=settings.optimizer.validate_every,
         )
 
-    return team.lead(lambda: decided_steps(folder, decide))
+    return decided_steps(folder, decide, join(job.device))
 
 
 def _best(

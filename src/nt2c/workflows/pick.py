@@ -23,6 +23,7 @@ from nt2c.core.errors import InputError, SettingsError
 from nt2c.core.random import stream
 from nt2c.core.revision import made_by
 from nt2c.imaging.fourier import resize
+from nt2c.imaging.noise_spectrum import NoiseSpectrum
 from nt2c.inference.denoiser import Denoiser, Prepared, load_model
 from nt2c.inference.settings import BUNDLED
 from nt2c.inference.stamps import file_state, model_fingerprint
@@ -308,8 +309,9 @@ class _Look:
             places = pick_places(
                 scaled, prepared.scaling, prepared.valid, working_a, max(self.options.diameter_a)
             )
-            estimate = self._estimate(item, prepared)
-            noise = list(self._denoised_noise(scaled, estimate, index))
+            told = self.denoiser.measure_noise(scaled)
+            estimate = self._estimate(item, prepared, told)
+            noise = list(self._denoised_noise(scaled, estimate, told, index))
         allowed = places.allowed.cpu().numpy()
 
         def blobs(image: NDArray[np.float32]) -> Blobs:
@@ -324,10 +326,10 @@ class _Look:
         judged = Judged(blobs(denoised), tuple(map(blobs, noise)))
         return _Looked(item, own_a, (rows, columns), working, judged, places.left_out)
 
-    def _estimate(self, item: MicrographInput, prepared: Prepared) -> Tensor:
+    def _estimate(self, item: MicrographInput, prepared: Prepared, told: NoiseSpectrum) -> Tensor:
         """Signal in units of the noise, from the network or from what it made before."""
         if self.options.denoised is None:
-            return self.denoiser.estimate(prepared.scaled)
+            return self.denoiser.estimate(prepared.scaled, told)
         path = self.options.denoised / item.output_name
         if not path.is_file():
             raise InputError(f"{path}: not there; denoise the micrograph first")
@@ -338,10 +340,9 @@ class _Look:
         return grey / prepared.scaling.unit
 
     def _denoised_noise(
-        self, scaled: Tensor, estimate: Tensor, index: int
+        self, scaled: Tensor, estimate: Tensor, told: NoiseSpectrum, index: int
     ) -> Iterator[NDArray[np.float32]]:
         """Yield denoised fields of the micrograph's noise."""
-        told = self.denoiser.measure_noise(scaled)
         generator = stream(self.options.seed, "decoys", index, device=scaled.device)
         fields = self.options.fields or 1
         pixel_size_a = self.denoiser.pixel_size_a
