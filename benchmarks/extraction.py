@@ -29,8 +29,8 @@ from torch import Tensor
 from nt2c.core.errors import InputError
 from nt2c.core.random import stream
 from nt2c.core.version import __version__
+from nt2c.denoising.denoiser import load_model, prepare
 from nt2c.imaging.fourier import radial_power
-from nt2c.inference.denoiser import load_model, prepare
 from nt2c.io.inputs import find_inputs
 from nt2c.io.micrographs import write_micrograph
 from nt2c.io.records import append_record

@@ -17,12 +17,12 @@ import mrcfile
 import numpy as np
 import torch
 
+from nt2c.batch.run import denoise_files
+from nt2c.batch.summary import FileResult
 from nt2c.core.device import resident_bytes
 from nt2c.core.version import __version__
-from nt2c.inference.batch import denoise_files
-from nt2c.inference.denoiser import load_model
-from nt2c.inference.settings import BatchOptions
-from nt2c.inference.summary import FileResult
+from nt2c.denoising.denoiser import load_model
+from nt2c.denoising.settings import BatchOptions
 from nt2c.io.inputs import find_inputs
 from nt2c.io.records import append_record
 from nt2c.report.batch import write_report

@@ -19,7 +19,7 @@ from benchmarks.quality.fields import Field, read_pairs
 from torch import Tensor, nn
 
 from nt2c.core.random import stream
-from nt2c.inference.denoiser import load_model, prepare
+from nt2c.denoising.denoiser import load_model, prepare
 from nt2c.io.weights import write_weights
 from nt2c.models.denoiser import DenoiserModel
 from nt2c.models.network import network_input

@@ -26,9 +26,9 @@ import tifffile
 import torch
 from benchmarks.about import RESULTS, about
 
-from nt2c.inference.batch import denoise_files
-from nt2c.inference.denoiser import Denoiser, load_model
-from nt2c.inference.settings import BatchOptions, DenoiseSettings
+from nt2c.batch.run import denoise_files
+from nt2c.denoising.denoiser import Denoiser, load_model
+from nt2c.denoising.settings import BatchOptions, DenoiseSettings
 from nt2c.io.inputs import find_inputs
 from nt2c.io.micrographs import open_micrograph, write_micrograph
 from nt2c.io.records import append_record

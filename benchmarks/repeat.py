@@ -14,7 +14,7 @@ import json
 import torch
 from benchmarks.about import about
 
-from nt2c.inference.denoiser import Denoiser, load_model
+from nt2c.denoising.denoiser import Denoiser, load_model
 
 
 def main() -> None:

@@ -28,10 +28,10 @@ step "reading and writing beside computing, 100 files of each kind: 5 min" \
     $python -m benchmarks.overlap --files 100 --kinds cold deflate lzw
 export OMP_NUM_THREADS=1
 step "two shards killed 20 times: 3 min" \
-    $python -m pytest -m slow tests/inference/test_shards.py
+    $python -m pytest -m slow tests/batch/test_shards.py
 step "Slurm of two nodes: 1 min" \
     $python -m pytest -m slow tests/test_slurm_cluster.py
 step "training and nt2c fit in two processes: 1 min" \
     $python -m pytest -m "slow or not slow" tests/training/test_two_processes.py tests/test_fit_processes.py
 step "watching a folder, and dask: 1 min" \
-    $python -m pytest -m "slow or not slow" tests/inference/test_live.py tests/inference/test_dask.py
+    $python -m pytest -m "slow or not slow" tests/batch/test_live.py tests/batch/test_dask.py

@@ -28,11 +28,11 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from nt2c.batch.run import denoise_files
 from nt2c.core.version import __version__
+from nt2c.denoising.denoiser import Denoiser, load_model
+from nt2c.denoising.settings import BatchOptions, DenoiseSettings
 from nt2c.imaging.fourier import gaussian_lowpass
-from nt2c.inference.batch import denoise_files
-from nt2c.inference.denoiser import Denoiser, load_model
-from nt2c.inference.settings import BatchOptions, DenoiseSettings
 from nt2c.io.inputs import find_inputs
 from nt2c.io.micrographs import open_micrograph, write_micrograph
 from nt2c.io.records import append_record

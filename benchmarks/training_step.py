@@ -17,7 +17,7 @@ import torch
 from benchmarks.about import about
 
 from nt2c.core.device import choose_device, has_fast_bf16
-from nt2c.inference.denoiser import load_model
+from nt2c.denoising.denoiser import load_model
 from nt2c.pipeline.settings import read_fit_recipe
 from nt2c.training.denoiser import DenoisingTask
 from nt2c.training.loop import in_precision

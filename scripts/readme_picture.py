@@ -11,8 +11,8 @@ from pathlib import Path
 import mrcfile
 import numpy as np
 
+from nt2c.denoising.denoiser import denoise, load_model
 from nt2c.evaluation.filters import gaussian
-from nt2c.inference.denoiser import denoise, load_model
 from nt2c.report.figures import Panel, grey_limits, strip
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -15,7 +15,7 @@ python=${PYTHON:-.venv/bin/python}
 began=$(date +%s)
 mkdir -p "$out"
 
-timeout 90 "$python" -m pytest -q tests/inference tests/training -x > "$out/tests.log" 2>&1 ||
+timeout 90 "$python" -m pytest -q tests/batch tests/training -x > "$out/tests.log" 2>&1 ||
     echo "tests: see $out/tests.log" >&2
 timeout 60 "$python" -m benchmarks.training_step --recipe quick --device "$device" > "$out/step.json" ||
     echo "no time of a step" >&2

@@ -15,7 +15,7 @@ from hypothesis import settings
 from jaxtyping import install_import_hook
 
 CHECKED = [
-    f"nt2c.{stage}" for stage in ("imaging", "simulation", "noise", "models", "inference", "report")
+    f"nt2c.{stage}" for stage in "imaging simulation noise models denoising batch report".split()
 ]
 
 _checked = beartype(conf=BeartypeConf(is_pep484_tower=True))  # an int will do for a float

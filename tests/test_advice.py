@@ -10,7 +10,7 @@ import typer
 import nt2c
 from nt2c.cli import app
 from nt2c.core.advice import GIVE_PIXEL_SIZE
-from tests.inference.make import noise
+from tests.batch.make import noise
 from tests.io.make import write_mrc
 
 SOURCE = Path(nt2c.__file__).parent

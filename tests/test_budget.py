@@ -6,7 +6,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from nt2c.cli import app
 from nt2c.core.options import Seconds
-from nt2c.inference.denoiser import load_model
+from nt2c.denoising.denoiser import load_model
 from nt2c.pipeline.budget import LEAST_STEPS, decided_steps, lasting, steps_within
 from nt2c.training.denoiser import Pace, measure_pace
 from nt2c.training.pairs import PairSource

@@ -15,7 +15,7 @@ from nt2c.pipeline.extract import extract_noise
 from nt2c.pipeline.options import ExtractOptions
 from nt2c.pipeline.window_files import load_windows
 from nt2c.report.windows import draw_overlays
-from tests.inference.make import identity_model
+from tests.batch.make import identity_model
 from tests.io.make import write_mrc
 
 SHAPE = (260, 300)

@@ -22,8 +22,8 @@ from nt2c.cli.app import main
 from nt2c.cli.watch import ConsoleWatch
 from nt2c.core.errors import InputError, SettingsError
 from nt2c.core.random import stream
+from nt2c.denoising.denoiser import load_model
 from nt2c.imaging.fourier import resize
-from nt2c.inference.denoiser import load_model
 from nt2c.io.inputs import find_inputs
 from nt2c.io.micrographs import open_micrograph, write_micrograph
 from nt2c.io.recipes import read_settings, recipe_folder

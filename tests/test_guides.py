@@ -14,7 +14,7 @@ import typer
 
 from nt2c.cli.app import PASSES_ON, build_app, main
 from nt2c.noise.resampling import Measure
-from tests.inference.make import noise
+from tests.batch.make import noise
 from tests.io.make import write_mrc
 from tests.test_fit import TINY as TINY_FIT
 from tests.test_fit import TINY_FIELDS, make_micrographs

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from nt2c.cli.app import main
-from nt2c.inference import denoiser
+from nt2c.denoising import denoiser
 from nt2c.io.weights import write_weights
 from nt2c.models.denoiser import DenoiserModel
 from nt2c.models.unet import UNet, UNetSettings

@@ -15,8 +15,8 @@ import torch
 
 from nt2c.cli.app import main
 from nt2c.core.random import stream
+from nt2c.denoising.denoiser import bundled_models
 from nt2c.imaging.fourier import frequency_grid
-from nt2c.inference.denoiser import bundled_models
 from nt2c.io.cs import read_cs
 from nt2c.io.inputs import MicrographInput
 from nt2c.io.micrographs import write_micrograph
@@ -139,7 +139,7 @@ def test_masks_and_significance_have_the_field_of_the_micrograph(picked: Path) -
 def test_another_rate_looks_at_nothing_again(picked: Path, monkeypatch) -> None:
     monkeypatch.chdir(picked.parent)
     monkeypatch.setattr(
-        "nt2c.inference.denoiser.Denoiser.estimate", lambda *_: pytest.fail("denoised again")
+        "nt2c.denoising.denoiser.Denoiser.estimate", lambda *_: pytest.fail("denoised again")
     )
     before = json.loads((picked / "summary.json").read_text())
     words = ["--diameter", str(DIAMETER_A), "--device", "cpu"]

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 import nt2c
-from nt2c.inference.denoiser import denoise as full_denoise
-from tests.inference.make import micrograph, noise, random_model
+from nt2c.denoising.denoiser import denoise as full_denoise
+from tests.batch.make import micrograph, noise, random_model
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "python.md"
 PUBLIC = {

@@ -15,10 +15,10 @@ import pytest
 import torch
 from selenium import webdriver
 
+from nt2c.batch.summary import FileResult, summary_path, write_summary
 from nt2c.cli.app import main
 from nt2c.core.errors import InputError
 from nt2c.imaging.fourier import apply_filter, frequency_grid
-from nt2c.inference.summary import FileResult, summary_path, write_summary
 from nt2c.io.micrographs import write_micrograph
 from nt2c.pipeline.records import (
     ContrastRecord,

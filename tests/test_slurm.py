@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import typer
 
+from nt2c.batch.slurm import SlurmJob, check_time
 from nt2c.cli import app
 from nt2c.core.errors import SettingsError
-from nt2c.inference.slurm import SlurmJob, check_time
 
 SBATCH = """#!/bin/bash
 # Keep the script and the options of each job.

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nt2c.inference.summary import read_summary
+from nt2c.batch.summary import read_summary
 from nt2c.io.weights import write_weights
-from tests.inference.make import micrograph, pixels, random_model
+from tests.batch.make import micrograph, pixels, random_model
 
 ROOT = Path(__file__).parents[1]
 TWO_NODES = ROOT / "scripts" / "slurm_two_nodes.sh"

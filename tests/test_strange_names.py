@@ -20,7 +20,7 @@ from nt2c.pipeline.window_files import read_places
 from nt2c.report.html import Page, Table, write_page
 from nt2c.report.logfile import write_logfile
 from nt2c.report.windows import draw_overlays
-from tests.inference.make import identity_model
+from tests.batch.make import identity_model
 from tests.io.make import write_mrc
 
 NAMES = [os.fsdecode(b"caf\xe9"), "\x1b[2Jgone", "two\nlines", "a$\\frac$b", "<b>&"]

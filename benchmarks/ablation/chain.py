@@ -14,9 +14,9 @@ from benchmarks.ablation.subjects import Subject
 from benchmarks.ablation.variants import Budget, Variant, recipe_of
 from torch import Tensor
 
+from nt2c.batch.stamps import model_fingerprint
 from nt2c.core.device import choose_device
-from nt2c.inference.denoiser import load_model, prepare
-from nt2c.inference.stamps import model_fingerprint
+from nt2c.denoising.denoiser import load_model, prepare
 from nt2c.io.inputs import find_inputs
 from nt2c.io.records import write_json
 from nt2c.io.star import read_optics_star

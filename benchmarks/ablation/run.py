@@ -26,10 +26,10 @@ from benchmarks.ablation.subjects import NAMES, load_subject
 from benchmarks.ablation.variants import VARIANTS, Budget, Variant, recipe_of
 from benchmarks.about import commit
 
+from nt2c.batch.stamps import model_fingerprint
 from nt2c.core.errors import InputError, SettingsError
 from nt2c.core.version import __version__
-from nt2c.inference.denoiser import Denoiser, load_model
-from nt2c.inference.stamps import model_fingerprint
+from nt2c.denoising.denoiser import Denoiser, load_model
 from nt2c.io.records import append_record, read_records
 from nt2c.models.denoiser import DenoiserModel
 from nt2c.pipeline.stages import locked

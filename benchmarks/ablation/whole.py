@@ -21,7 +21,7 @@ from benchmarks.about import about
 from benchmarks.pages import NONE, filled, markdown
 
 from nt2c.cli.app import main as nt2c
-from nt2c.inference.denoiser import Denoiser, load_model
+from nt2c.denoising.denoiser import Denoiser, load_model
 from nt2c.io.files import atomic_path
 from nt2c.io.records import append_record, read_records
 from nt2c.pipeline.fit import RECORD

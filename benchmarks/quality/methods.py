@@ -128,8 +128,8 @@ def nt2c(name: str, models: Sequence[str], only: str | None = None) -> Method:
 
     Of n models, number i denoises the fields i, i + n, i + 2 n ..., which it was trained without.
     """
-    from nt2c.inference.denoiser import Denoiser, load_model
-    from nt2c.inference.stamps import model_fingerprint
+    from nt2c.batch.stamps import model_fingerprint
+    from nt2c.denoising.denoiser import Denoiser, load_model
 
     loaded = [load_model(model) for model in models]
     denoisers = [Denoiser(model, device="cpu", precision="fp32") for model in loaded]

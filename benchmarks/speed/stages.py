@@ -14,7 +14,7 @@ from typing import TypeVar
 import torch
 from benchmarks.speed.runs import Size, write_noise
 
-from nt2c.inference.denoiser import Denoiser, load_model
+from nt2c.denoising.denoiser import Denoiser, load_model
 from nt2c.io.micrographs import open_micrograph, write_micrograph
 
 Result = TypeVar("Result")

@@ -6,10 +6,10 @@ from nt2c.core.version import __version__
 
 if TYPE_CHECKING:
     from nt2c.api import denoise
+    from nt2c.batch.run import denoise_files
     from nt2c.core.errors import InputError, Nt2cError, SettingsError
-    from nt2c.inference.batch import denoise_files
-    from nt2c.inference.denoiser import Denoiser, bundled_models, load_model
-    from nt2c.inference.settings import BatchOptions, DenoiseSettings
+    from nt2c.denoising.denoiser import Denoiser, bundled_models, load_model
+    from nt2c.denoising.settings import BatchOptions, DenoiseSettings
     from nt2c.io.inputs import find_inputs
     from nt2c.io.micrographs import open_micrograph, write_micrograph
     from nt2c.workflows.evaluate import evaluate
@@ -46,9 +46,9 @@ __all__ = [
 _PLACES = {
     "nt2c.api": ("denoise",),
     "nt2c.core.errors": ("InputError", "Nt2cError", "SettingsError"),
-    "nt2c.inference.denoiser": ("Denoiser", "bundled_models", "load_model"),
-    "nt2c.inference.batch": ("denoise_files",),
-    "nt2c.inference.settings": ("BatchOptions", "DenoiseSettings"),
+    "nt2c.denoising.denoiser": ("Denoiser", "bundled_models", "load_model"),
+    "nt2c.batch.run": ("denoise_files",),
+    "nt2c.denoising.settings": ("BatchOptions", "DenoiseSettings"),
     "nt2c.io.inputs": ("find_inputs",),
     "nt2c.io.micrographs": ("open_micrograph", "write_micrograph"),
     "nt2c.workflows.evaluate": ("evaluate",),

@@ -9,9 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from nt2c.core.errors import InputError, SettingsError
-from nt2c.inference.denoiser import Precision, as_image, check_precision, load_model
-from nt2c.inference.denoiser import denoise as _denoise
-from nt2c.inference.settings import BUNDLED
+from nt2c.denoising.denoiser import Precision, as_image, check_precision, load_model
+from nt2c.denoising.denoiser import denoise as _denoise
+from nt2c.denoising.settings import BUNDLED
 from nt2c.models.denoiser import DenoiserModel
 
 

@@ -1,1 +1,1 @@
-from tests.inference.conftest import model_file  # noqa: F401
+from tests.batch.conftest import model_file  # noqa: F401

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.inference.make import micrograph
+from tests.batch.make import micrograph
 
 STAR = "CtfFind/job003/micrographs_ctf.star"
 _HEAD = """

@@ -14,7 +14,7 @@ from nt2c.cli.app import main
 from nt2c.hosts.cryosparc import SLOT, exposure_inputs, run_external_job
 from nt2c.io.cs import read_cs
 from nt2c.io.micrographs import write_micrograph
-from tests.inference.make import micrograph, pixels
+from tests.batch.make import micrograph, pixels
 
 UIDS = [2**63 + 7, 12, 13]
 PIXELS_A = [2.0, 2.0, 3.0]

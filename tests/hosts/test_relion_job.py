@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import starfile
 
+from nt2c.batch.run import denoise_files
+from nt2c.batch.summary import read_summary
 from nt2c.cli.app import main
 from nt2c.cli.relion_words import RELIONS_OWN
-from nt2c.inference.batch import denoise_files
-from nt2c.inference.summary import read_summary
 from nt2c.io.star_text import read_star_text
+from tests.batch.make import pixels
 from tests.hosts.project import STAR, make_project
-from tests.inference.make import pixels
 
 COUNT = 40
 JOB = Path("External/job012")

@@ -6,13 +6,13 @@ import torch
 
 from nt2c.core.errors import InputError
 from nt2c.core.random import stream
+from nt2c.denoising.denoiser import denoise, load_model
 from nt2c.imaging.fourier import gaussian_lowpass
 from nt2c.imaging.valid import find_valid_area, mirror_fill
-from nt2c.inference.denoiser import denoise, load_model
 from nt2c.simulation.bank import procedural_bank
 from nt2c.simulation.micrograph import simulate
 from nt2c.simulation.settings import ImagingSettings, SimulationSettings
-from tests.inference.make import identity_model
+from tests.batch.make import identity_model
 
 SHAPE = (500, 612)
 MEAN, SD = 100.0, 10.0

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import starfile
 
+from nt2c.batch.run import denoise_files
 from nt2c.cli.app import main
-from nt2c.inference.batch import denoise_files
-from nt2c.inference.settings import BatchOptions, DenoiseSettings
+from nt2c.denoising.settings import BatchOptions, DenoiseSettings
 from nt2c.io.inputs import find_inputs
 from nt2c.io.picks import X, Y
-from tests.inference.make import identity_model, pixels
+from tests.batch.make import identity_model, pixels
 from tests.io.make import write_mrc
 
 RAW = "MotionCorr/job002/Movies"

@@ -15,7 +15,7 @@ from nt2c.core.errors import InputError, SettingsError
 from nt2c.napari.files import get_reader, grey_images, length_a, write_image
 from nt2c.napari.work import denoise_images, noise_frames
 from nt2c.noise.extraction import ExtractionSettings
-from tests.inference.make import noise
+from tests.batch.make import noise
 from tests.io.make import image, write_mrc
 
 ROOT = Path(nt2c.__file__).resolve().parents[2]

@@ -456,7 +456,7 @@ def load_all() -> None:
     for class_name, _ in app.COMMANDS.values():
         load(getattr(commands, class_name).work)
     for name in (
-        *("inference.batch", "inference.live", "inference.merge", "report.live", "report.logfile"),
+        *("batch.run", "batch.live", "batch.merge", "report.live", "report.logfile"),
         *("pipeline.fit", "pipeline.extract", "report.batch", "hosts.relion", "hosts.cryosparc"),
         *("training.denoiser", "training.sampler_files", "io.frames", "io.picks", "api"),
     ):

@@ -13,7 +13,7 @@ from nt2c.simulation.bank import procedural_bank
 from nt2c.simulation.micrograph import simulate
 from nt2c.simulation.settings import ImagingSettings, SimulationSettings, SpecimenSettings
 from nt2c.training.sampler_files import write_sampler
-from tests.inference.make import micrograph, random_model
+from tests.batch.make import micrograph, random_model
 from tests.io.make import write_mrc
 from tests.robustness import sound
 

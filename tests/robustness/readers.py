@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from nt2c.batch.merge import merge_summaries
+from nt2c.batch.stamps import made_by_us
 from nt2c.core.errors import Nt2cError
+from nt2c.denoising.denoiser import load_model
 from nt2c.hosts.cryosparc import exposure_inputs
-from nt2c.inference.denoiser import load_model
-from nt2c.inference.merge import merge_summaries
-from nt2c.inference.stamps import made_by_us
 from nt2c.io.cs import read_cs
 from nt2c.io.frames import sum_frames
 from nt2c.io.inputs import find_inputs

@@ -12,7 +12,7 @@ import gemmi
 import numpy as np
 import tifffile
 
-from tests.inference.make import random_model
+from tests.batch.make import random_model
 from tests.io.eer import write_eer
 from tests.io.make import write_mrc
 

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from nt2c.batch.summary import FileResult, Summary
 from nt2c.cli.progress import PlainConsole, progress_bar
 from nt2c.cli.terminal import say, warn
 from nt2c.core.advice import EXTRACT_FROM_RAW
 from nt2c.core.words import plural
-from nt2c.inference.summary import FileResult, Summary
 
 
 @contextmanager

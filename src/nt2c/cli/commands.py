@@ -14,8 +14,8 @@ from nt2c.cli.options import Command, Part
 from nt2c.cli.relion_words import RelionCommand
 from nt2c.core.errors import SettingsError
 from nt2c.core.options import PIXEL_SIZE, Device, File, Folder, PixelSizeA, Seconds, TrainingDevice
+from nt2c.denoising.settings import BUNDLED, BatchOptions, DenoiseSettings
 from nt2c.hosts.relion_end import tell_failure
-from nt2c.inference.settings import BUNDLED, BatchOptions, DenoiseSettings
 from nt2c.pipeline.options import ExtractOptions
 from nt2c.workflows.options import (
     SAME_SEED,

@@ -3,12 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+from nt2c.batch.plan import check_outputs
 from nt2c.cli.batch import tell
 from nt2c.cli.commands import Cryosparc
 from nt2c.cli.terminal import say
 from nt2c.core.advice import EXTRACT_FROM_RAW
 from nt2c.core.errors import SettingsError
 from nt2c.core.words import plural
+from nt2c.denoising.denoiser import load_model
 from nt2c.hosts.cryosparc import (
     OUTPUT,
     Denoised,
@@ -16,8 +18,6 @@ from nt2c.hosts.cryosparc import (
     run_external_job,
     write_group,
 )
-from nt2c.inference.denoiser import load_model
-from nt2c.inference.plan import check_outputs
 from nt2c.io.cs import moved, read_cs, with_fields, write_cs
 
 

@@ -6,7 +6,7 @@ from rich.table import Table as ConsoleTable
 from nt2c.cli.commands import Demo
 from nt2c.core.advice import EXTRACT_FROM_RAW
 from nt2c.core.errors import SettingsError
-from nt2c.inference.denoiser import load_model
+from nt2c.denoising.denoiser import load_model
 from nt2c.report.demo import write_demo
 from nt2c.report.html import Table
 from nt2c.workflows.demo import DIAMETERS_A, demonstrate

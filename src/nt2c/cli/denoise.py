@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
+from nt2c.batch.run import denoise_files
+from nt2c.batch.stopping import Stop
 from nt2c.cli.batch import report, show_progress
 from nt2c.cli.commands import Denoise
 from nt2c.cli.live import denoise_live
 from nt2c.cli.terminal import say
 from nt2c.core.device import choose_device, describe_device, set_threads, split_device
-from nt2c.inference.batch import denoise_files
-from nt2c.inference.denoiser import load_model
-from nt2c.inference.stopping import Stop
+from nt2c.denoising.denoiser import load_model
 from nt2c.io.inputs import find_inputs
 
 

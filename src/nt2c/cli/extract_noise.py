@@ -9,7 +9,7 @@ from nt2c.cli.commands import ExtractNoise
 from nt2c.cli.progress import PlainConsole, progress_bar
 from nt2c.cli.terminal import say, warn
 from nt2c.core.words import plural
-from nt2c.inference.denoiser import load_model
+from nt2c.denoising.denoiser import load_model
 from nt2c.io.inputs import find_inputs
 from nt2c.noise.extraction import ExtractionSettings
 from nt2c.pipeline import extract

@@ -4,16 +4,12 @@ import glob
 import time
 from pathlib import Path
 
-from nt2c.cli.commands import Denoise
-from nt2c.cli.terminal import say
-from nt2c.core.errors import SettingsError
-from nt2c.inference.batch import describe_end, describe_run
-from nt2c.inference.live import LiveState, watch
-from nt2c.inference.plan import Job, plan_jobs, prepare_folders
-from nt2c.inference.runner import OnResult, Runner
-from nt2c.inference.settings import BatchOptions
-from nt2c.inference.stopping import Stop
-from nt2c.inference.summary import (
+from nt2c.batch.live import LiveState, watch
+from nt2c.batch.plan import Job, plan_jobs, prepare_folders
+from nt2c.batch.run import describe_end, describe_run
+from nt2c.batch.runner import OnResult, Runner
+from nt2c.batch.stopping import Stop
+from nt2c.batch.summary import (
     Summary,
     confirmed,
     standing,
@@ -21,6 +17,10 @@ from nt2c.inference.summary import (
     try_to_write_summary,
     updated,
 )
+from nt2c.cli.commands import Denoise
+from nt2c.cli.terminal import say
+from nt2c.core.errors import SettingsError
+from nt2c.denoising.settings import BatchOptions
 from nt2c.io.inputs import find_inputs
 from nt2c.models.denoiser import DenoiserModel
 from nt2c.report.live import LivePage

@@ -1,8 +1,8 @@
 """The command `nt2c merge`."""
 
+from nt2c.batch.merge import merge_summaries
 from nt2c.cli.commands import Merge
 from nt2c.cli.terminal import say, warn
-from nt2c.inference.merge import merge_summaries
 
 
 def merge(given: Merge) -> int:

@@ -9,7 +9,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from nt2c.cli.commands import Info, Models
-from nt2c.inference.denoiser import bundled_models, load_model
+from nt2c.denoising.denoiser import bundled_models, load_model
 from nt2c.models.network import count_parameters
 
 _ENDLESS = 100_000  # characters in a line

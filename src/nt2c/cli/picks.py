@@ -4,11 +4,11 @@ import glob
 import os
 from pathlib import Path
 
+from nt2c.batch.plan import check_outputs
 from nt2c.cli.commands import PicksToRaw
 from nt2c.cli.terminal import say, warn
 from nt2c.core.errors import InputError
 from nt2c.core.words import plural
-from nt2c.inference.plan import check_outputs
 from nt2c.io.inputs import find_inputs
 from nt2c.io.pick_targets import Targets
 from nt2c.io.picks import raw_picks

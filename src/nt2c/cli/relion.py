@@ -5,6 +5,8 @@ from pathlib import Path
 
 import torch
 
+from nt2c.batch.stopping import Stop
+from nt2c.batch.summary import FileResult
 from nt2c.cli.batch import tell
 from nt2c.cli.commands import Relion
 from nt2c.cli.fit import complain
@@ -15,11 +17,9 @@ from nt2c.core.advice import EXTRACT_FROM_RAW
 from nt2c.core.device import choose_device, describe_device
 from nt2c.core.errors import InputError
 from nt2c.core.words import plural
+from nt2c.denoising.denoiser import load_model
 from nt2c.hosts.relion import LOGFILE, denoise_listed, is_there, write_lists, write_nodes
 from nt2c.hosts.relion_end import relion_job
-from nt2c.inference.denoiser import load_model
-from nt2c.inference.stopping import Stop
-from nt2c.inference.summary import FileResult
 from nt2c.io.micrographs import open_micrograph
 from nt2c.pipeline.fit import FitResult
 from nt2c.report.logfile import Pair, write_logfile

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import typer
 
+from nt2c.batch.slurm import SlurmJob, check_time
 from nt2c.cli.commands import Denoise, Slurm
 from nt2c.cli.terminal import warn
 from nt2c.core.errors import InputError, SettingsError
 from nt2c.core.words import plural
-from nt2c.inference.denoiser import load_model
-from nt2c.inference.slurm import SlurmJob, check_time
+from nt2c.denoising.denoiser import load_model
 from nt2c.io.inputs import find_inputs
 
 _MERGE: dict[str, str | int] = {"time": "1:00:00", "cpus_per_task": 1, "mem": "4G"}

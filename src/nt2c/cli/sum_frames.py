@@ -2,14 +2,14 @@
 
 from pathlib import Path, PurePath
 
+from nt2c.batch.plan import check_outputs
+from nt2c.batch.summary import REMOVED
+from nt2c.batch.writing import STOPPING
 from nt2c.cli.commands import SumFrames
 from nt2c.cli.terminal import say, warn
 from nt2c.core.errors import InputError
 from nt2c.core.words import plural
-from nt2c.inference.movies import UNSEEN, sum_aligned
-from nt2c.inference.plan import check_outputs
-from nt2c.inference.summary import REMOVED
-from nt2c.inference.writing import STOPPING
+from nt2c.denoising.movies import UNSEEN, sum_aligned
 from nt2c.io.inputs import MicrographInput, find_inputs
 from nt2c.io.micrographs import open_movie, write_micrograph
 from nt2c.io.mrc_writer import history_label

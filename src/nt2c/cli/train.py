@@ -4,7 +4,7 @@ from nt2c.cli.commands import Train
 from nt2c.cli.progress import progress_bar
 from nt2c.cli.terminal import say
 from nt2c.core.errors import SettingsError
-from nt2c.inference.denoiser import load_model
+from nt2c.denoising.denoiser import load_model
 from nt2c.io.recipes import read_settings
 from nt2c.io.weights import write_weights
 from nt2c.pipeline.budget import lasting

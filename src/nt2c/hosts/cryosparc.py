@@ -14,11 +14,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from nt2c.batch.run import denoise_files
+from nt2c.batch.summary import FileResult
 from nt2c.core.errors import InputError
 from nt2c.core.words import plural
-from nt2c.inference.batch import denoise_files
-from nt2c.inference.settings import BatchOptions, DenoiseSettings
-from nt2c.inference.summary import FileResult
+from nt2c.denoising.settings import BatchOptions, DenoiseSettings
 from nt2c.io.cs import numbers, resolve, texts, unique_numbers
 from nt2c.io.files import atomic_path
 from nt2c.io.inputs import MicrographInput

@@ -9,13 +9,13 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from nt2c.batch.run import denoise_files
+from nt2c.batch.stopping import Stop
+from nt2c.batch.summary import FileResult
 from nt2c.core.errors import InputError
 from nt2c.core.words import plural
+from nt2c.denoising.settings import BatchOptions, DenoiseSettings
 from nt2c.hosts.relion_end import JobAborted
-from nt2c.inference.batch import denoise_files
-from nt2c.inference.settings import BatchOptions, DenoiseSettings
-from nt2c.inference.stopping import Stop
-from nt2c.inference.summary import FileResult
 from nt2c.io.inputs import find_inputs
 from nt2c.io.picks_written import AUTOPICK, SELECTED
 from nt2c.io.star_outputs import write_outputs_star

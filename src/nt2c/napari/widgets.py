@@ -34,8 +34,8 @@ class Panel(ABC):
     def __init__(self, napari_viewer: Any) -> None:
         from magicgui.widgets import ComboBox, Container, FileEdit, FloatSpinBox, Label, PushButton
 
-        from nt2c.inference.denoiser import bundled_models
-        from nt2c.inference.settings import BUNDLED
+        from nt2c.denoising.denoiser import bundled_models
+        from nt2c.denoising.settings import BUNDLED
 
         self.viewer = napari_viewer
         self.layer = ComboBox(label="micrograph", choices=self._images, nullable=True)

@@ -41,7 +41,7 @@ def denoise_images(
     SettingsError
         The pixel size is not a positive number, or there is no such model.
     """
-    from nt2c.inference.denoiser import Denoiser, load_model
+    from nt2c.denoising.denoiser import Denoiser, load_model
     from nt2c.io.pixel_size import check_pixel_size
 
     check_pixel_size("pixel size", pixel_size_a)
@@ -59,7 +59,7 @@ def noise_frames(image: NDArray[np.float32], pixel_size_a: float, model: str) ->
     SettingsError
         The pixel size is not a positive number, or there is no such model.
     """
-    from nt2c.inference.denoiser import Denoiser, load_model
+    from nt2c.denoising.denoiser import Denoiser, load_model
     from nt2c.io.pixel_size import check_pixel_size
     from nt2c.noise.extraction import ExtractionSettings
     from nt2c.pipeline.extract import search

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from nt2c.core.random import stream
-from nt2c.inference.denoiser import Denoiser
+from nt2c.denoising.denoiser import Denoiser
 from nt2c.models.denoiser import DenoiserModel
 from nt2c.pipeline.own_noise import judged
 from nt2c.training.pairs import Pairs

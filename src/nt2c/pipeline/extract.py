@@ -11,9 +11,9 @@ from torch.nn.functional import adaptive_max_pool2d
 
 from nt2c.core.errors import InputError, SettingsError
 from nt2c.core.random import stream
+from nt2c.denoising.denoiser import Denoiser, Prepared, prepare
+from nt2c.denoising.polarity import polarity_warnings
 from nt2c.imaging.fourier import Rings
-from nt2c.inference.denoiser import Denoiser, Prepared, prepare
-from nt2c.inference.polarity import polarity_warnings
 from nt2c.io.inputs import MicrographInput, split_ending
 from nt2c.io.matching import SameName, stem
 from nt2c.io.micrographs import open_micrograph

@@ -15,9 +15,9 @@ from typing import Any
 
 import torch
 
+from nt2c.batch.stamps import model_fingerprint
 from nt2c.core.version import __version__
-from nt2c.inference.denoiser import load_model
-from nt2c.inference.stamps import model_fingerprint
+from nt2c.denoising.denoiser import load_model
 from nt2c.io.files import atomic_path
 from nt2c.io.records import write_json
 from nt2c.pipeline import verdicts

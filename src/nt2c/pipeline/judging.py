@@ -8,9 +8,9 @@ from typing import Any
 import torch
 
 from nt2c.core.errors import InputError
+from nt2c.denoising.denoiser import Denoiser
 from nt2c.evaluation.pairs import PairScore, pair_score, pooled_fraction
 from nt2c.evaluation.spectral import Image
-from nt2c.inference.denoiser import Denoiser
 from nt2c.io.matching import SameName
 from nt2c.io.micrographs import open_micrograph
 from nt2c.models.denoiser import DenoiserModel

@@ -14,7 +14,7 @@ import torch
 from nt2c.core.device import choose_device
 from nt2c.core.errors import InputError
 from nt2c.core.random import stream
-from nt2c.inference.denoiser import load_model
+from nt2c.denoising.denoiser import load_model
 from nt2c.io.records import read_records, write_json
 from nt2c.io.weights import write_weights
 from nt2c.models.denoiser import DenoiserModel

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nt2c.batch.flow import MemoryGate
+from nt2c.batch.summary import FileResult
 from nt2c.core.device import one_thread_each
 from nt2c.core.errors import InputError
 from nt2c.core.words import plural
-from nt2c.inference.flow import MemoryGate
-from nt2c.inference.summary import FileResult
 from nt2c.io.micrographs import open_micrograph
 from nt2c.report.figures import grey_limits, shrink
 from nt2c.report.fit import Learned, fit_details, fit_sections, fit_table

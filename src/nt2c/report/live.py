@@ -4,9 +4,9 @@ from collections import deque
 from contextlib import suppress
 from pathlib import Path
 
+from nt2c.batch.live import LiveState
 from nt2c.core.errors import InputError
 from nt2c.core.words import plural
-from nt2c.inference.live import LiveState
 from nt2c.io.micrographs import open_micrograph
 from nt2c.io.records import write_json
 from nt2c.report.figures import png, shrink

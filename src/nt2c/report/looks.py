@@ -12,8 +12,8 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nt2c.denoising.denoiser import Prepared, prepare
 from nt2c.imaging.fourier import frequency_axes, radial_power, resize
-from nt2c.inference.denoiser import Prepared, prepare
 from nt2c.noise.extraction import ExtractionSettings, Survey, contrast, signal_energy
 from nt2c.noise.spectra import sine_taper
 from nt2c.noise.transfer import segments, tapered_power

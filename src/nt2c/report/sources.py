@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from nt2c.batch.summary import FileResult, read_summary, summary_path
 from nt2c.core.errors import InputError
-from nt2c.inference.summary import FileResult, read_summary, summary_path
 from nt2c.io.picks_written import PICKS
 from nt2c.io.records import read_json
 from nt2c.pipeline.fit import RECORD

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nt2c.core.random import stream
+from nt2c.denoising.denoiser import denoise
 from nt2c.evaluation.filters import best_gaussian, gaussian, radial_wiener, wiener_gain
 from nt2c.evaluation.noise_only import variance_ratio
 from nt2c.evaluation.truth import correlation
-from nt2c.inference.denoiser import denoise
 from nt2c.models.denoiser import DenoiserModel
 from nt2c.simulation.bank import procedural_bank
 from nt2c.simulation.micrograph import simulate

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nt2c.batch.run import denoise_files
+from nt2c.batch.summary import FileResult, Summary
 from nt2c.core.words import plural
-from nt2c.inference.batch import denoise_files
-from nt2c.inference.denoiser import load_model
-from nt2c.inference.settings import BatchOptions, DenoiseSettings
-from nt2c.inference.summary import FileResult, Summary
+from nt2c.denoising.denoiser import load_model
+from nt2c.denoising.settings import BatchOptions, DenoiseSettings
 from nt2c.io.inputs import find_inputs
 from nt2c.io.records import write_json
 from nt2c.io.star import read_optics_star

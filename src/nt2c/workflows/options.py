@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from nt2c.core.errors import SettingsError
 from nt2c.core.options import PIXEL_SIZE, File, Folder, PixelSizeA, Seconds, TrainingDevice
 from nt2c.core.settings import Settings
-from nt2c.inference.settings import BUNDLED
+from nt2c.denoising.settings import BUNDLED
 from nt2c.noise.kinds import FitNoise, NoiseKind
 from nt2c.picking import SPACING
 from nt2c.simulation.settings import ImagingSettings, SimulationSettings, SpecimenSettings

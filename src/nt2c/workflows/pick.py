@@ -19,15 +19,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nt2c.batch.stamps import file_state, model_fingerprint
+from nt2c.batch.summary import summary_path
 from nt2c.core.errors import InputError, SettingsError
 from nt2c.core.random import stream
 from nt2c.core.revision import made_by
+from nt2c.denoising.denoiser import Denoiser, Prepared, load_model
+from nt2c.denoising.settings import BUNDLED
 from nt2c.imaging.fourier import resize
 from nt2c.imaging.noise_spectrum import NoiseSpectrum
-from nt2c.inference.denoiser import Denoiser, Prepared, load_model
-from nt2c.inference.settings import BUNDLED
-from nt2c.inference.stamps import file_state, model_fingerprint
-from nt2c.inference.summary import summary_path
 from nt2c.io.files import atomic_path
 from nt2c.io.inputs import MicrographInput, find_inputs
 from nt2c.io.micrographs import open_micrograph, write_micrograph
