@@ -75,6 +75,37 @@ def test_an_image_without_lines_is_left_as_it_is(added):
     assert torch.equal(without_lines(image, PIXEL_A), image)
 
 
+def blocks(parts):
+    """Offsets of blocks of columns, as of amplifiers, of the whole or of two halves (y)."""
+    values = white(parts, 5, seed=8).repeat_interleave(SHAPE[1] // 5, 1)
+    return values.repeat_interleave(SHAPE[0] // parts, 0)
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+@pytest.mark.parametrize("strength", [0.1, 0.5])
+def test_offsets_of_blocks_are_removed_with_those_of_rows(parts, strength):
+    rows = strength * white(SHAPE[0], 1, seed=1)
+    clean = white(*SHAPE) + 0.5 * particles()
+    added = strength * blocks(parts)
+    added = added - added.mean() + rows - rows.mean()
+    left = without_lines((clean + added)[None], PIXEL_A)[0] - clean
+    # What the noise has on these few lines goes with them.
+    assert float(left.var()) < 0.05 * float(added.var()) + 0.01
+
+
+def test_offsets_of_the_halves_of_rows_are_removed():
+    rows = 0.5 * white(SHAPE[0], 2, seed=1).repeat_interleave(SHAPE[1] // 2, 1)
+    clean = white(*SHAPE)
+    left = without_lines((clean + rows)[None], PIXEL_A)[0] - clean
+    assert float(left.var()) < 0.05 * 0.25 + 0.01
+
+
+def test_a_gradient_of_the_ice_is_no_offset():
+    y, x = grid()
+    image = (white(*SHAPE, seed=3) + 2.0 * x / SHAPE[1] - 1.0 * y / SHAPE[0])[None]
+    assert torch.equal(without_lines(image, PIXEL_A), image)
+
+
 def test_a_striped_image_does_not_change_the_others_of_its_batch():
     plain = white(*SHAPE, seed=4)
     striped = plain + white(SHAPE[0], 1, seed=5)

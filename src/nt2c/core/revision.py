@@ -12,11 +12,11 @@ from nt2c.core.version import __version__
 Part = Literal["denoising", "windows", "contrast", "noise", "training", "picking"]
 
 REVISIONS: dict[Part, int] = {
-    "denoising": 3,
-    "windows": 3,
+    "denoising": 4,
+    "windows": 4,
     "contrast": 2,
     "noise": 3,
-    "training": 3,
+    "training": 4,
     "picking": 1,
 }
 

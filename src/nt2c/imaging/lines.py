@@ -1,26 +1,31 @@
-"""Offsets of whole rows and columns, which a detector adds: found and taken off.
+"""Offsets of whole rows, columns, or blocks of them, which a detector adds: found and taken off.
 
-In the Fourier transform they are all on one line through the origin, where of anything else hardly
-a part lies: taking them off costs next to nothing.
+They are the same all along a line; nothing else is. So a micrograph is cut across its lines into
+strips, and what the profiles of all strips share is the detector's: of particles, film or an edge
+each strip shows another part. Lines of a sensor whose halves are read by amplifiers of their own
+have offsets of their own in each half.
 """
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-_FINE_A = 40.0  # particles, film and edges hold little there; offsets of lines hold all frequencies
-_SLOW_A = 1000.0  # beyond it is background
-_FOUND = 1.5  # excess at fine periods, where chance gives up to 1.3
-_REMOVED = 3.0  # excess in a band of frequencies
-_TOLERANCE = 0.25  # of the coherence of the two halves of the lines
-_NEIGHBOURS = slice(3, 9)  # lines beside that of the offsets; a Hann window spreads it over three
+_STRIPS = 4
+_SLOW_A = 1000.0  # beyond it is background, which strips share too
+_FINE_A = 40.0  # particles, film and edges hold little at finer periods
+_FOUND = 0.3  # coherence of the strips in all of the finer or of the slower periods
+_CHANCE = 1.8  # over the root of the frequencies: five standard deviations of what chance gives
+_EVEN = 0.5  # of it each strip has to have: an outline may lie in some
+_REMOVED = 0.2  # coherence in a band of frequencies
 _BAND = 12  # frequencies that are judged together, at least
+_LEAST = 18  # of them in a range of periods, to find anything there
+_LEAST_PX = 8  # along the lines, in a strip
 
 
 def without_lines(
     image: Float[Tensor, "batch y x"], pixel_size_a: float
 ) -> Float[Tensor, "batch y x"]:
-    """Take off the offsets of rows and columns where there are any.
+    """Take off the offsets of rows and columns where there are any, of the whole or of halves.
 
     Parameters
     ----------
@@ -29,76 +34,70 @@ def without_lines(
     pixel_size_a : float
         Their pixel size in angstrom.
     """
-    spread = image.std((-2, -1), keepdim=True)
-    middle = image.mean((-2, -1), keepdim=True)
-    even = torch.clamp(image, middle - 2.5 * spread, middle + 2.5 * spread)
-    tapered = (even - middle) * _hann(image.shape[-2], image.device)[:, None]
-    tapered = tapered * _hann(image.shape[-1], image.device)
-    power = torch.fft.fft2(tapered).abs().square()
-    for dim in (-1, -2):  # offsets of rows are constant along x, and the other way round
-        along = power if dim == -1 else power.transpose(-1, -2)
-        excess = _excess(along, pixel_size_a)
-        if excess is not None:
-            excess = torch.where(_agrees(tapered, dim, excess), excess, 1.0)
-            image = image - _offsets(even.mean(dim), excess).unsqueeze(dim)
+    for along in (-1, -2):  # offsets of rows are constant along x
+        for parts in (1, 2):
+            pieces = image.tensor_split(parts, along)
+            if _is_small(pieces[-1], along):
+                continue
+            found, offsets = zip(*(_offsets(p, along, pixel_size_a) for p in pieces), strict=True)
+            # An outline may lie in one half; amplifiers read both.
+            counts = torch.stack(found).all(0)[:, None, None]
+            if bool(counts.any()):
+                taken = [p - o * counts for p, o in zip(pieces, offsets, strict=True)]
+                image = torch.cat(taken, along)
     return image
 
 
-def _agrees(tapered: Tensor, dim: int, excess: Tensor) -> Tensor:
-    """Whether both halves of the lines show the same offsets (batch, 1), as their excess says.
-
-    Those of a detector do; the outline of a grid bar or of a large particle has power on the line
-    too, but another one in each half. With an excess e of the whole the halves' coherence is
-    (e - 1) / (e + 1).
-    """
-    halves = [torch.fft.rfft(half.mean(dim)) for half in tapered.tensor_split(2, dim)]
-    counts = excess[:, : halves[0].shape[-1]] > 1
-    power = [(half.abs().square() * counts).sum(-1, keepdim=True) for half in halves]
-    both = ((halves[0] * halves[1].conj()).real * counts).sum(-1, keepdim=True)
-    share = ((excess - 1) / (excess + 1)).sum(-1, keepdim=True)
-    expected = share / counts.sum(-1, keepdim=True).clamp(min=1)
-    return both > (expected - _TOLERANCE) * (power[0] * power[1]).sqrt()
+def _is_small(image: Tensor, along: int) -> bool:
+    across = -3 - along
+    return image.shape[along] < _LEAST_PX * _STRIPS or image.shape[across] < 2 * _BAND
 
 
-def _hann(size: int, device: torch.device) -> Tensor:
-    return torch.hann_window(size, device=device)
+def _offsets(image: Tensor, along: int, pixel_size_a: float) -> tuple[Tensor, Tensor]:
+    """Whether there are offsets of lines `along` a dimension (batch), and these, kept there."""
+    size = image.shape[-3 - along]
+    middle = image.mean((-2, -1), keepdim=True)
+    reach = 2.5 * image.std((-2, -1), keepdim=True)
+    even = torch.clamp(image - middle, -reach, reach)
+    profiles = torch.stack([strip.mean(along) for strip in even.tensor_split(_STRIPS, along)])
+    profiles = profiles - profiles.mean(-1, keepdim=True)
+    spectra = torch.fft.rfft(profiles * torch.hann_window(size, device=image.device))
+    power = _in_bands(spectra.abs().square().mean(0))
+    others = spectra.sum(0) - spectra
+    shared = _in_bands((spectra * others.conj()).real / (_STRIPS - 1))  # (strips, batch, k)
+    k = torch.arange(power.shape[-1], device=image.device) / (size * pixel_size_a)
+
+    coherence = shared / power.clamp(min=1e-30)
+    found = torch.zeros(len(image), dtype=torch.bool, device=image.device)
+    for inside in ((k > 1 / _SLOW_A) & (k <= 1 / _FINE_A), k > 1 / _FINE_A):
+        frequencies = int(inside.sum())
+        if frequencies >= _LEAST:
+            least = max(_FOUND, _CHANCE / frequencies**0.5)
+            strips = coherence[..., inside].mean(-1)
+            whole = strips.mean(0)
+            found |= (whole > least) & (strips.amin(0) > _EVEN * whole)
+    # All goes that lies there: of the noise, which is most of the rest, and of the particles it is
+    # one line of the Fourier transform.
+    removed = (coherence.mean(0) > _REMOVED) & found[:, None]
+    return found, _filtered(even.mean(along), removed.to(image.dtype)).unsqueeze(along)
 
 
-def _excess(power: Tensor, pixel_size_a: float) -> Tensor | None:
-    """Power on the line over that beside it, (batch, frequencies); None where there are no lines.
-
-    1 where it is not clearly more.
-    """
-    size = power.shape[-2]
-    half = size // 2 + 1
-    if min(half, power.shape[-1] // 2) < _NEIGHBOURS.stop + _BAND:
-        return None
-    line = power[:, :half, :2].mean(-1)
-    beside = power[:, :half, _NEIGHBOURS].mean(-1)
-    k = torch.arange(half, device=power.device) / (size * pixel_size_a)
-    fine = k > 1 / _FINE_A
-    if not bool(fine.any()):
-        return None
-    # Medians: a lattice of particles has power on the line too, but at few frequencies.
-    found = line[:, fine].median(-1).values > _FOUND * beside[:, fine].median(-1).values
-    if not bool(found.any()):
-        return None
-    # Bands of a tenth of their frequency, or of so many frequencies.
-    index = torch.arange(half, device=power.device)
+def _in_bands(values: Tensor) -> Tensor:
+    """Means of (..., frequencies) over bands of a tenth of their frequency, or of `_BAND`."""
+    last = values.shape[-1] - 1
+    index = torch.arange(last + 1, device=values.device)
     reach = torch.clamp((index * 0.05).long(), min=_BAND // 2)
-    low, high = (index - reach).clamp(min=1), (index + reach).clamp(max=half - 1)
-    sums = [torch.cumsum(v.double(), -1) for v in (line, beside)]
-    mean = [s[:, high] - s[:, low - 1] for s in sums]
-    excess = (mean[0] / mean[1].clamp(min=1e-30)).to(power.dtype)
-    counts = (excess > _REMOVED) & (k > 1 / _SLOW_A) & found[:, None]
-    return torch.where(counts, excess, torch.ones_like(excess))
+    low, high = (index - reach).clamp(min=1), (index + reach).clamp(max=last)
+    sums = torch.cumsum(values.double(), -1)
+    return ((sums[..., high] - sums[..., low - 1]) / (high - low + 1)).to(values.dtype)
 
 
-def _offsets(profile: Tensor, excess: Tensor) -> Tensor:
-    """Part of the means of lines (batch, lines) that exceeds what lies beside it."""
+def _filtered(profile: Tensor, gain: Tensor) -> Tensor:
+    """Profiles (batch, lines) less their mean, times a gain of each frequency (batch, k)."""
     size = profile.shape[-1]
-    mirrored = torch.cat([profile, profile.flip(-1)], -1)
+    profile = profile - profile.mean(-1, keepdim=True)
+    mirrored = torch.cat([profile, profile.flip(-1)], -1)  # its frequencies are twice as dense
     spectrum = torch.fft.rfft(mirrored)
-    index = torch.arange(spectrum.shape[-1], device=profile.device).div(2, rounding_mode="floor")
-    removed = 1 - 1 / excess[:, index.clamp(max=excess.shape[-1] - 1)]
-    return torch.fft.irfft(spectrum * removed, n=2 * size)[..., :size]
+    index = torch.arange(1, spectrum.shape[-1] + 1, device=profile.device) // 2
+    gain = gain[:, index.clamp(max=gain.shape[-1] - 1)]
+    return torch.fft.irfft(spectrum * gain, n=2 * size)[..., :size]
