@@ -19,7 +19,7 @@ from benchmarks.about import about
 from nt2c.core.device import choose_device, has_fast_bf16
 from nt2c.denoising.denoiser import load_model
 from nt2c.pipeline.settings import read_fit_recipe
-from nt2c.training.denoiser import DenoisingTask
+from nt2c.training.denoiser import DenoisingTask, Material
 from nt2c.training.loop import in_precision
 from nt2c.training.pairs import PairSource
 
@@ -54,7 +54,7 @@ def main() -> None:
     # The rest of the pool is the same, later; crops of micrographs cost what simulated ones do.
     recipe = recipe.replace(pairs=recipe.pairs.replace(pool=2, batch=crops))
     source = PairSource(recipe.simulation, recipe.pairs, 0, device)
-    task = DenoisingTask(recipe, device, source=source)
+    task = DenoisingTask(recipe, device, Material(source))
     optimizer = torch.optim.AdamW(network.parameters(), 1e-9)
     drop(source.fields(1000, 1))  # draws the species, of which a training replaces few
     field = seconds(lambda: drop(source.fields(1001, _FIELDS)), device) / _FIELDS

@@ -8,7 +8,7 @@ from nt2c.cli import app
 from nt2c.core.options import Seconds
 from nt2c.denoising.denoiser import load_model
 from nt2c.pipeline.budget import LEAST_STEPS, decided_steps, lasting, steps_within
-from nt2c.training.denoiser import Pace, measure_pace
+from nt2c.training.denoiser import Material, Pace, measure_pace
 from nt2c.training.pairs import PairSource
 from nt2c.training.settings import OptimizerSettings
 
@@ -79,7 +79,7 @@ def test_the_pace_leaves_no_trace():
         return PairSource(recipe.simulation, recipe.pairs, 5, CPU)
 
     timed, fresh = source(), source()
-    pace = measure_pace(recipe, device="cpu", source=timed)
+    pace = measure_pace(recipe, Material(timed), device="cpu")
     assert pace.step_s > 0
     assert pace.field_s >= 0
     assert pace.pixel_s > 0

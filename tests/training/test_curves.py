@@ -14,7 +14,7 @@ from nt2c.core.random import stream
 from nt2c.core.revision import REVISIONS
 from nt2c.noise.samplers import ColouredNoise
 from nt2c.training import synthesizer, synthesizer_task
-from nt2c.training.denoiser import train_denoiser
+from nt2c.training.denoiser import Material, train_denoiser
 from nt2c.training.recorrupted import NoisyMicrograph, RealCrops
 from nt2c.training.settings import RecorruptedSettings
 from nt2c.training.synthesizer import SynthesizerSettings, train_synthesizer
@@ -61,7 +61,7 @@ def test_curve_of_the_denoiser_on_micrographs_too(tmp_path: Path) -> None:
     own = [NoisyMicrograph(image, noise, sd) for image, sd in zip(images, (1.0, 0.8), strict=True)]
     real = RealCrops(own, 32, recorrupted, 5, CPU)
     losses = Losses()
-    train_denoiser(recipe, tmp_path, device="cpu", real=real, on_step=losses)
+    train_denoiser(recipe, tmp_path, Material(real=real), device="cpu", on_step=losses)
     assert REVISIONS["training"] == 4
     assert losses.values[KEPT] == pytest.approx(
         [1.53177, 2.30845, 1.68486, -0.26853, -0.35572], rel=2e-3, abs=1e-3

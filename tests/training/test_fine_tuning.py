@@ -1,5 +1,6 @@
 """Training on real micrographs and from given weights: unbiased, honoured, repeatable."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from nt2c.models.unet import UNet, UNetSettings
 from nt2c.noise.samplers import WhiteNoise
 from nt2c.training.denoiser import (
     DenoisingTask,
+    Material,
     correlation_weight,
     left_in_windows,
     squared_error,
@@ -93,7 +95,7 @@ def test_loss_adds_the_recorrupted_error_with_its_weight() -> None:
     recipe = with_real(0.5)
     crops = real_crops(recipe.recorrupted)
     network = start().network
-    both = DenoisingTask(recipe, CPU, real=crops).loss(network, 3)
+    both = DenoisingTask(recipe, CPU, Material(real=crops)).loss(network, 3)
     plain = DenoisingTask(recipe, CPU).loss(network, 3)
     real = crops.batch(3)
     error = (network(real.noisy, real.condition) - real.clean).square().mean() - 5
@@ -194,7 +196,7 @@ def test_micrographs_smaller_than_a_crop_are_refused() -> None:
 def test_training_starts_from_the_weights_given(tmp_path: Path) -> None:
     model = start()
     recipe = tiny_recipe(steps=1, learning_rate=1e-12, weight_decay=0.0)
-    trained = train_denoiser(recipe, tmp_path / "a", device="cpu", start=model)
+    trained = train_denoiser(recipe, tmp_path / "a", Material(start=model), device="cpu")
     for given, kept in zip(model.network.parameters(), trained.network.parameters(), strict=True):
         torch.testing.assert_close(kept, given, atol=1e-6, rtol=1e-5)
     assert trained.metadata["given"]["start"] == digest(model.network.state_dict().values())
@@ -203,10 +205,10 @@ def test_training_starts_from_the_weights_given(tmp_path: Path) -> None:
 
 def test_a_run_does_not_continue_one_from_other_weights(tmp_path: Path) -> None:
     recipe = tiny_recipe(steps=1)
-    train_denoiser(recipe, tmp_path, device="cpu", start=start())
-    train_denoiser(recipe, tmp_path, device="cpu", start=start())
+    train_denoiser(recipe, tmp_path, Material(start=start()), device="cpu")
+    train_denoiser(recipe, tmp_path, Material(start=start()), device="cpu")
     with pytest.raises(SettingsError, match="other settings"):
-        train_denoiser(recipe, tmp_path, device="cpu", start=start(seed=2))
+        train_denoiser(recipe, tmp_path, Material(start=start(seed=2)), device="cpu")
 
 
 def test_a_start_of_another_make_is_refused(tmp_path: Path) -> None:
@@ -214,20 +216,20 @@ def test_a_start_of_another_make_is_refused(tmp_path: Path) -> None:
         train_denoiser(
             tiny_recipe(),
             tmp_path,
+            Material(start=start(UNetSettings(widths=(4,), blocks=(1,)))),
             device="cpu",
-            start=start(UNetSettings(widths=(4,), blocks=(1,))),
         )
     finer = DenoiserModel(start().network, 4.0, {"name": "finer"})
     with pytest.raises(SettingsError, match="pixel_size_a"):
-        train_denoiser(tiny_recipe(), tmp_path, device="cpu", start=finer)
+        train_denoiser(tiny_recipe(), tmp_path, Material(start=finer), device="cpu")
 
 
 def test_resumed_run_on_real_micrographs_equals_the_uninterrupted_one(tmp_path: Path) -> None:
     recipe = with_real(steps=4, validate_every=2)
     windows = torch.randn(5, 18, 18, generator=stream(3, "windows"))
     real = real_crops(recipe.recorrupted)
-    given: dict[str, Any] = {"device": "cpu", "start": start(), "real": real}
-    whole = train_denoiser(recipe, tmp_path / "whole", windows=windows, **given)
+    material = Material(start=start(), real=real, windows=windows)
+    whole = train_denoiser(recipe, tmp_path / "whole", material, device="cpu")
 
     class KilledError(Exception):
         pass
@@ -237,14 +239,14 @@ def test_resumed_run_on_real_micrographs_equals_the_uninterrupted_one(tmp_path: 
             raise KilledError
 
     with pytest.raises(KilledError):
-        train_denoiser(recipe, tmp_path / "broken", windows=windows, on_step=die, **given)
-    resumed = train_denoiser(recipe, tmp_path / "broken", windows=windows, **given)
+        train_denoiser(recipe, tmp_path / "broken", material, device="cpu", on_step=die)
+    resumed = train_denoiser(recipe, tmp_path / "broken", material, device="cpu")
     for a, b in zip(whole.network.parameters(), resumed.network.parameters(), strict=True):
         assert torch.equal(a, b)
     assert read_records(tmp_path / "whole" / LOG)[-1]["validation_window_variance"] > 0
     with pytest.raises(SettingsError, match="other settings"):
         fewer = real_crops(recipe.recorrupted, micrographs()[1:])
-        train_denoiser(recipe, tmp_path / "whole", **given | {"real": fewer})
+        train_denoiser(recipe, tmp_path / "whole", replace(material, real=fewer), device="cpu")
 
 
 def test_what_is_left_in_windows_of_any_side() -> None:

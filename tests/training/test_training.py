@@ -130,7 +130,7 @@ def test_a_weight_of_real_micrographs_that_are_not_there_is_refused(tmp_path: Pa
 def test_training_lowers_the_loss(tmp_path: Path) -> None:
     recipe = tiny_recipe(steps=40, validate_every=40)
     model = train_denoiser(recipe, tmp_path, device="cpu")
-    task = DenoisingTask(recipe, CPU, None)
+    task = DenoisingTask(recipe, CPU)
 
     def loss(network: torch.nn.Module) -> float:
         with torch.no_grad():
@@ -142,7 +142,7 @@ def test_training_lowers_the_loss(tmp_path: Path) -> None:
 
 
 def test_validation_tells_noise_from_signal() -> None:
-    task = DenoisingTask(tiny_recipe(), CPU, None)
+    task = DenoisingTask(tiny_recipe(), CPU)
     passed, removed = task.validate(Passes(), 0), task.validate(Passes(0.0), 0)
     assert 0.5 < passed["validation_empty_variance"] < 2  # in units of the noise
     assert removed["validation_empty_variance"] == 0

@@ -12,7 +12,12 @@ from nt2c.noise.transfer import Contrast, TransferSettings
 from nt2c.simulation.bank import procedural_bank
 from nt2c.training.pairs import Pairs, PairSource
 from nt2c.training.settings import Recipe
-from nt2c.training.transfer import TransferSource, measure_contrast, transfer_simulation
+from nt2c.training.transfer import (
+    FieldsLikeReal,
+    TransferSource,
+    measure_contrast,
+    transfer_simulation,
+)
 
 from .test_training import CPU, tiny_recipe
 
@@ -43,9 +48,8 @@ def even_recipe() -> Recipe:
 def source(contrast: Contrast = CONTRAST, seed: int = 5, **settings: Any) -> TransferSource:
     recipe = even_recipe()
     values = TransferSettings.parse(EXACT | settings)
-    return TransferSource(
-        recipe.simulation, recipe.pairs, values, contrast, WhiteNoise(), seed, CPU
-    )
+    made_of = FieldsLikeReal(recipe.simulation, values, contrast, WhiteNoise())
+    return TransferSource(made_of, recipe.pairs, seed, CPU)
 
 
 def equal(a: Pairs, b: Pairs) -> bool:
@@ -144,10 +148,13 @@ def test_description_names_all_that_the_fields_depend_on() -> None:
     other = Contrast(**(CONTRAST.__dict__ | {"k1": 0.6}))
     windows = torch.randn(8, 16, 16, generator=stream(1, "windows"))
     recipe = tiny_recipe()
-    coloured = TransferSource(
-        recipe.simulation, recipe.pairs, TransferSettings.parse(EXACT), CONTRAST,
-        ColouredNoise.fit(windows, torch.arange(8)), 5, CPU,
-    )  # fmt: skip
+    made_of = FieldsLikeReal(
+        recipe.simulation,
+        TransferSettings.parse(EXACT),
+        CONTRAST,
+        ColouredNoise.fit(windows, torch.arange(8)),
+    )
+    coloured = TransferSource(made_of, recipe.pairs, 5, CPU)
     described = [
         source().describe(), source(other).describe(), coloured.describe(),
         source(gain_spread=0.1).describe(),
@@ -162,9 +169,8 @@ def test_contrast_of_transferred_fields_is_that_which_they_were_given() -> None:
     settings = TransferSettings.parse(EXACT | {"band_a": (16.0, 160.0), "clean_fields": 16})
     known = procedural_bank(1, 8.0, 4, (120.0, 120.0), stream(9, "known"))
     settings = settings.replace(structure_share=1.0)
-    given = TransferSource(
-        recipe.simulation, recipe.pairs, settings, CONTRAST, WhiteNoise(), 5, CPU, species=known
-    )
+    made_of = FieldsLikeReal(recipe.simulation, settings, CONTRAST, WhiteNoise(), known)
+    given = TransferSource(made_of, recipe.pairs, 5, CPU)
     real = list(given.fields(0, 16).noisy[:, 0])
     noise = 1.3 * torch.randn(300, 16, 16, generator=stream(2, "windows"))
     found = measure_contrast(

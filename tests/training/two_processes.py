@@ -7,7 +7,7 @@ import torch
 
 from nt2c.noise.samplers import WhiteNoise
 from nt2c.training import synthesizer, synthesizer_task
-from nt2c.training.denoiser import train_denoiser
+from nt2c.training.denoiser import Material, train_denoiser
 from nt2c.training.recorrupted import NoisyMicrograph, RealCrops
 from nt2c.training.settings import Recipe
 from nt2c.training.synthesizer import SynthesizerSettings, train_synthesizer
@@ -46,7 +46,7 @@ def train_both(folder: Path) -> list[dict[str, torch.Tensor]]:
     recipe = Recipe.parse(RECIPE, "tiny")
     own = [NoisyMicrograph(micrograph, WhiteNoise(), 1.0)]
     crops = RealCrops(own, 32, recipe.recorrupted, recipe.seed, torch.device("cpu"))
-    denoiser = train_denoiser(recipe, folder / "denoiser", device="cpu", real=crops)
+    denoiser = train_denoiser(recipe, folder / "denoiser", Material(real=crops), device="cpu")
     sampler = train_synthesizer(
         windows, torch.arange(60), SynthesizerSettings.parse(SYNTHESIZER, "tiny"),
         folder / "synthesizer", device="cpu",

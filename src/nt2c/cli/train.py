@@ -9,7 +9,7 @@ from nt2c.io.recipes import read_settings
 from nt2c.io.weights import write_weights
 from nt2c.pipeline.budget import lasting
 from nt2c.report.figures import save_validation
-from nt2c.training.denoiser import train_denoiser
+from nt2c.training.denoiser import Material, train_denoiser
 from nt2c.training.processes import join
 from nt2c.training.settings import Recipe
 
@@ -37,12 +37,12 @@ def train(given: Train) -> None:
         model = train_denoiser(
             settings,
             folder,
+            Material(start=start),
             device=device,
             picture=lambda step, *images: save_validation(
                 folder / f"validation-{step:06d}.png", *images
             ),
             on_step=show,
-            start=start,
         )
     if not first:
         return

@@ -8,11 +8,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from nt2c.core.device import choose_device
 from nt2c.io.records import read_json, write_json
 from nt2c.models.denoiser import DenoiserModel
-from nt2c.training.denoiser import Pace, measure_pace
-from nt2c.training.pairs import PairSource
+from nt2c.training.denoiser import Material, Pace, measure_pace
 from nt2c.training.processes import ALONE, Team, join
 from nt2c.training.settings import Recipe
 
@@ -70,8 +68,7 @@ def lasting(
 
     def decide() -> int:
         started = time.monotonic()
-        source = PairSource(recipe.simulation, recipe.pairs, recipe.seed, choose_device(device))
-        pace = measure_pace(recipe, device=device, source=source, start=start)
+        pace = measure_pace(recipe, Material(start=start), device=device)
         count = recipe.pairs.validation_fields
         return steps_within(
             seconds - (time.monotonic() - started),

@@ -47,13 +47,13 @@ from nt2c.pipeline.settings import FitRecipe
 from nt2c.pipeline.specimen import species_from_file
 from nt2c.simulation.bank import Species
 from nt2c.simulation.settings import SimulationSettings
-from nt2c.training.denoiser import measure_pace, train_denoiser
+from nt2c.training.denoiser import Material, measure_pace, train_denoiser
 from nt2c.training.loop import LOG
 from nt2c.training.processes import join
 from nt2c.training.recorrupted import NoisyMicrograph, RealCrops
 from nt2c.training.sampler_files import load_sampler
 from nt2c.training.settings import Recipe
-from nt2c.training.transfer import TransferSource, measure_contrast
+from nt2c.training.transfer import FieldsLikeReal, TransferSource, measure_contrast
 
 CONTRAST = "contrast.json"
 MODEL = "model.safetensors"
@@ -118,19 +118,17 @@ def train_final(
     sampler = load_sampler(earlier.noise / SAMPLER, job.coarse.pixel_size_a)
     source = _source(job, earlier, sampler, job.recipe.transfer)
     trained_on = job.recipe.network is None
+    material = Material(source, job.coarse if trained_on else None, own.crops, split.judge)
     if seconds is not None:
         left = seconds - (time.monotonic() - started)
-        steps = _steps_within(left, job, settings, earlier, folder, source, own, split)
+        steps = _steps_within(left, job, settings, material, earlier, folder, own.micrographs)
         settings = settings.replace(optimizer=settings.optimizer.scaled_to(steps))
     model = train_denoiser(
         settings,
         folder,
+        material,
         device=job.device,
         on_step=lambda step, loss: watch.advance(step, loss=loss),
-        source=source,
-        start=job.coarse if trained_on else None,
-        real=own.crops,
-        windows=split.judge,
     )
     if not join(job.device).first:
         return {}
@@ -172,36 +170,30 @@ def _steps_within(
     seconds: float,
     job: FitJob,
     settings: Recipe,
+    material: Material,
     earlier: Earlier,
     folder: Path,
-    source: TransferSource,
-    own: "_Own",
-    split: Split,
+    micrographs: Sequence[NoisyMicrograph],
 ) -> int:
     """Steps of the training such that it, and what follows, takes so many seconds."""
-    trained_on = job.recipe.network is None
+    trained_on = material.start is not None
     count = settings.pairs.validation_fields
+    windows_px = 0 if material.windows is None else material.windows.numel()
     fields_px = count * math.prod(settings.simulation.shape)
 
     def decide() -> int:
         started = time.monotonic()
-        pace = measure_pace(
-            settings,
-            device=job.device,
-            source=source,
-            start=job.coarse if trained_on else None,
-            real=own.crops,
-        )
+        pace = measure_pace(settings, material, device=job.device)
         prepared = prepared_micrographs(earlier.windows)
         noise_left_px = 2 * sum(image.numel() for image in prepared)
         candidates = (3 if job.given is None else 4) if trained_on else 0
-        own_px = sum(one.image.numel() for one in own.micrographs)
+        own_px = sum(one.image.numel() for one in micrographs)
         return steps_within(
             seconds - (time.monotonic() - started),
             pace,
             fields=(3 if trained_on else 2) * count + _EXAMPLE_COUNT,
             judged_px=candidates * (fields_px + own_px) + noise_left_px,
-            validated_px=2 * fields_px + split.judge.numel(),
+            validated_px=2 * fields_px + windows_px,
             validate_every=settings.optimizer.validate_every,
         )
 
@@ -298,13 +290,7 @@ def _source(
 ) -> TransferSource:
     recipe = job.recipe
     stored = json.loads((earlier.contrast / CONTRAST).read_text(encoding="utf-8"))
-    return TransferSource(
-        _simulation(job),
-        recipe.pairs,
-        transfer,
-        Contrast.from_record(stored),
-        sampler,
-        recipe.seed,
-        choose_device(job.device),
-        species=_species(job),
+    made_of = FieldsLikeReal(
+        _simulation(job), transfer, Contrast.from_record(stored), sampler, _species(job)
     )
+    return TransferSource(made_of, recipe.pairs, recipe.seed, choose_device(job.device))

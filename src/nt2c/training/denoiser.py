@@ -27,6 +27,42 @@ Picture = Callable[[int, Tensor, Tensor, Tensor], None]
 _LEAST_CORRELATION = 0.3  # below it a crop counts no more: strong ones must not pay for it
 
 
+@dataclass(frozen=True)
+class Material:
+    """What a denoiser is trained on beside its recipe.
+
+    Attributes
+    ----------
+    source : Source, optional
+        Of the pairs, on the device of the training; by default the simulation of the recipe.
+    start : DenoiserModel, optional
+        Whose weights to start from; by default random ones.
+    real : RealCrops, optional
+        Recorrupted real micrographs, on the device of the training, as `Recipe.recorrupted` weighs
+        them.
+    windows : Tensor, optional
+        Held-out particle-free windows of real micrographs (n, s, s), for validation.
+    """
+
+    source: Source | None = None
+    start: DenoiserModel | None = None
+    real: RealCrops | None = None
+    windows: Tensor | None = None
+
+    def describe(self) -> Mapping[str, Any]:
+        """Everything that the weights depend on; empty where it is the simulation alone."""
+        given = dict(self.source.describe()) if self.source else {}
+        if self.start is not None:
+            given["start"] = digest(self.start.network.state_dict().values())
+        if self.real is not None:
+            given["real"] = dict(self.real.describe())
+        return given
+
+
+SIMULATION = Material()
+"""The simulation of the recipe alone."""
+
+
 class DenoisingTask:
     """Relative squared error against the clean signal; validation on held-out fields.
 
@@ -36,14 +72,10 @@ class DenoisingTask:
         Simulation, weights of the losses and sizes.
     device : torch.device
         Where the network runs.
+    material : Material
+        What to train on.
     picture : callable, optional
         As for `train_denoiser`.
-    source : Source, optional
-        Of the pairs; by default the simulation of the recipe.
-    real : RealCrops, optional
-        Recorrupted real micrographs, as `recipe.recorrupted` weighs them.
-    windows : Tensor, optional
-        Held-out particle-free windows of real micrographs (n, s, s).
     team : Team
         Processes that share the batches.
     """
@@ -52,22 +84,20 @@ class DenoisingTask:
         self,
         recipe: Recipe,
         device: torch.device,
-        picture: Picture | None = None,
+        material: Material = SIMULATION,
         *,
-        source: Source | None = None,
-        real: RealCrops | None = None,
-        windows: Tensor | None = None,
+        picture: Picture | None = None,
         team: Team = ALONE,
     ) -> None:
         self._recipe = recipe
-        self._source: Source = source or PairSource(
+        self.source: Source = material.source or PairSource(
             recipe.simulation, recipe.pairs, recipe.seed, device
         )
         self._picture = picture
-        self._real = real
-        self._real_power = real.signal_power if real else 0.0
+        self._real = material.real
+        self._real_power = material.real.signal_power if material.real else 0.0
         self._team = team
-        self._windows = None if windows is None else windows.to(device)
+        self._windows = None if material.windows is None else material.windows.to(device)
         self._stride = recipe.network.stride
         self._held_out: tuple[Pairs, Pairs] | None = None
 
@@ -78,7 +108,7 @@ class DenoisingTask:
         crops, less what the noise of their targets adds, is the same measure, but with one power
         for all; it is added with its weight, and may be below 0 by chance.
         """
-        pairs = self._source.batch(step, self._team)
+        pairs = self.source.batch(step, self._team)
         if self._real is None:
             output = network(
                 pairs.noisy.contiguous(memory_format=torch.channels_last), pairs.condition
@@ -113,7 +143,7 @@ class DenoisingTask:
         is left of particle-free noise, of the source and of real windows, in units of the noise.
         """
         if self._held_out is None:
-            self._held_out = self._source.held_out(
+            self._held_out = self.source.held_out(
                 self._recipe.pairs.validation_fields, self._stride
             )
         pairs, empty = self._held_out
@@ -168,14 +198,11 @@ def left_in_windows(network: nn.Module, windows: Tensor, stride: int) -> float:
 def train_denoiser(
     recipe: Recipe,
     folder: Path,
+    material: Material = SIMULATION,
     *,
     device: str = "auto",
     picture: Picture | None = None,
     on_step: Callable[[int, float], None] | None = None,
-    source: Source | None = None,
-    start: DenoiserModel | None = None,
-    real: RealCrops | None = None,
-    windows: Tensor | None = None,
 ) -> DenoiserModel:
     """Train the denoiser of a recipe; state is kept in `folder`, from where it resumes.
 
@@ -184,23 +211,17 @@ def train_denoiser(
     Parameters
     ----------
     recipe : Recipe
-        Everything that the result depends on, but for what is given below.
+        Everything that the result depends on, but for the material.
     folder : Path
         Receives the checkpoint and the log.
+    material : Material
+        What to train on, on `choose_device(device)`.
     device : str
         "auto", "cpu" or "cuda".
     picture : callable, optional
         Receives (step, noisy, output, clean) after each validation, images (n, y, x).
     on_step : callable, optional
         Receives (steps done, loss).
-    source : Source, optional
-        Of the pairs, on `choose_device(device)`; by default the simulation of the recipe.
-    start : DenoiserModel, optional
-        Whose weights to start from; by default random ones.
-    real : RealCrops, optional
-        Recorrupted real micrographs, made on `choose_device(device)`.
-    windows : Tensor, optional
-        Held-out particle-free windows (n, s, s) of real micrographs, for validation.
 
     Raises
     ------
@@ -212,31 +233,26 @@ def train_denoiser(
     team = join(device)
     team.check_batch("pairs.batch", recipe.pairs.batch)
     where = choose_device(device)
-    if real is not None:
+    if material.real is not None:
         team.check_batch("recorrupted.batch", recipe.recorrupted.batch)
     elif recipe.recorrupted.weight:
         raise SettingsError(
             "recorrupted.weight: there are no real micrographs to train on, which only nt2c fit "
             "has; leave it out"
         )
-    network = _first_network(recipe, start)
+    network = _first_network(recipe, material.start)
     task = DenoisingTask(
-        recipe,
-        where,
-        picture if team.first else None,
-        source=source,
-        real=real,
-        windows=windows,
-        team=team,
+        recipe, where, material, picture=picture if team.first else None, team=team
     )
-    given = dict(source.describe()) if source else {}
-    if start is not None:
-        given["start"] = digest(start.network.state_dict().values())
-    if real is not None:
-        given["real"] = dict(real.describe())
-    settings = recipe.model_dump(mode="json")
+    given, settings = material.describe(), recipe.model_dump(mode="json")
     trained = train(
-        network, task, recipe.optimizer, folder, settings | given, device=device, on_step=on_step
+        network,
+        task,
+        recipe.optimizer,
+        folder,
+        {**settings, **given},
+        device=device,
+        on_step=on_step,
     )
     metadata: dict[str, Any] = {"name": recipe.name, "seed": recipe.seed, "recipe": settings}
     metadata["precision"] = training_precision(recipe.optimizer, where, team)
@@ -257,22 +273,16 @@ class Pace:
     pixel_s: float
 
 
-def measure_pace(
-    recipe: Recipe,
-    *,
-    device: str,
-    source: Source,
-    start: DenoiserModel | None = None,
-    real: RealCrops | None = None,
-) -> Pace:
+def measure_pace(recipe: Recipe, material: Material = SIMULATION, *, device: str) -> Pace:
     """Time some steps of the training that `train_denoiser` would do, and leave no trace.
 
-    The source keeps the fields that it has made, so that little is done twice. All processes that
-    train together take part.
+    A source that is given keeps the fields that it has made, so that little is done twice. All
+    processes that train together take part.
     """
     team, where = join(device), choose_device(device)
-    network = _first_network(recipe, start).to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    task = DenoisingTask(recipe, where, source=source, real=real, team=team)
+    network = _first_network(recipe, material.start)
+    network = network.to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    task = DenoisingTask(recipe, where, material, team=team)
     forward = in_precision(network, where, training_precision(recipe.optimizer, where, team))
 
     def seconds(steps: range) -> float:
@@ -286,7 +296,7 @@ def measure_pace(
     first = seconds(range(1))  # fills the pool of fields
     timed = 2 * recipe.pairs.steps_per_fields
     each = seconds(range(1, 1 + timed)) / timed
-    seen = source.batch(timed, team)
+    seen = task.source.batch(timed, team)
     started = time.monotonic()
     with torch.no_grad():
         float(network(seen.noisy, seen.condition).sum())  # waits for the device

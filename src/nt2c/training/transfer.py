@@ -1,6 +1,7 @@
 """Pairs with the noise and the contrast of real micrographs around simulated clean signal."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -104,6 +105,31 @@ def particles_and_rest(batch: SimulatedBatch, pixel_size_a: float) -> tuple[Tens
     )
 
 
+@dataclass(frozen=True)
+class FieldsLikeReal:
+    """What fields with the contrast and the noise of real micrographs are made of.
+
+    Attributes
+    ----------
+    simulation : SimulationSettings
+        Of the coarse denoiser; `transfer_simulation` says what is changed for clean fields.
+    settings : TransferSettings
+        Shares and augmentation.
+    contrast : Contrast
+        From `measure_contrast`.
+    sampler : NoiseSampler
+        Noise of unit variance.
+    species : sequence of Species
+        The user's particles, shown in `settings.structure_share` of the fields.
+    """
+
+    simulation: SimulationSettings
+    settings: TransferSettings
+    contrast: Contrast
+    sampler: NoiseSampler
+    species: Sequence[Species] = ()
+
+
 class TransferSource:
     """Crops of simulated clean fields at the contrast of real micrographs, in their noise.
 
@@ -114,72 +140,56 @@ class TransferSource:
 
     Parameters
     ----------
-    simulation : SimulationSettings
-        Of the coarse denoiser; `transfer_simulation` says what is changed for clean fields.
+    made_of : FieldsLikeReal
+        What the fields are made of.
     pairs : PairSettings
         Sizes of crops, batches and pool.
-    settings : TransferSettings
-        Shares and augmentation.
-    contrast : Contrast
-        From `measure_contrast`.
-    sampler : NoiseSampler
-        Noise of unit variance.
     seed : int
         Of the run.
     device : torch.device
         Where the pairs are made.
     role : str
         Separates training from validation.
-    species : sequence of Species
-        The user's particles, shown in `settings.structure_share` of the fields.
     """
 
     def __init__(
         self,
-        simulation: SimulationSettings,
+        made_of: FieldsLikeReal,
         pairs: PairSettings,
-        settings: TransferSettings,
-        contrast: Contrast,
-        sampler: NoiseSampler,
         seed: int,
         device: torch.device,
         role: str = "train",
-        *,
-        species: Sequence[Species] = (),
     ) -> None:
-        self._simulation = simulation
+        self._made_of = made_of
         self._pairs = pairs
-        self._settings = settings
-        self._contrast = contrast
-        self._sampler = sampler
         self._seed = seed
         self._device = device
         self._role = role
-        self._species = list(species)
-        self._clean = self._simulator(transfer_simulation(simulation, settings), role)
-        self._simulated = self._simulator(simulation, f"{role} simulated")
+        clean = transfer_simulation(made_of.simulation, made_of.settings)
+        self._clean = self._simulator(clean, role)
+        self._simulated = self._simulator(made_of.simulation, f"{role} simulated")
         self._pool = CropPool(self._make, pairs, seed, role)
 
     def _simulator(self, simulation: SimulationSettings, role: str) -> PairSource:
         return PairSource(
             simulation, self._pairs, self._seed, self._device, role,
-            known=self._species, known_share=self._settings.structure_share,
+            known=self._made_of.species, known_share=self._made_of.settings.structure_share,
         )  # fmt: skip
 
     def _make(self, draw: int) -> Pairs:
         chance = torch.rand((), generator=stream(self._seed, f"{self._role} kind", draw))
-        if float(chance) < self._settings.simulated_share:
+        if float(chance) < self._made_of.settings.simulated_share:
             return self._simulated.fields(draw, self._pairs.fields)
         return self.fields(draw, self._pairs.fields)
 
     def fields(self, draw: int, count: int) -> Pairs:
         """Make the `count` whole transferred fields of a draw."""
         batch = self._clean.simulated(draw, count)
-        particles, rest = particles_and_rest(batch, self._simulation.pixel_size_a)
+        particles, rest = particles_and_rest(batch, self._made_of.simulation.pixel_size_a)
         k1, gain = self._weights(draw, count)
         generator = stream(self._seed, f"{self._role} transferred noise", draw, self._device)
-        noise = self._sampler.sample((count, *particles.shape[-2:]), generator)
-        noise = vary_spectrum(noise, self._settings.spectrum_spread, generator)
+        noise = self._made_of.sampler.sample((count, *particles.shape[-2:]), generator)
+        noise = vary_spectrum(noise, self._made_of.settings.spectrum_spread, generator)
         clean = rest + k1[:, None, None] * particles
         return make_pairs(transfer(clean, noise, 1.0, gain), clean)
 
@@ -187,9 +197,10 @@ class TransferSource:
         """Contrast and noise gain of each field of a draw, log-normal around the measured ones."""
         generator = stream(self._seed, f"{self._role} weights", draw)
         deviates = torch.randn(2, count, generator=generator)
-        spread = (self._contrast.spread**2 + self._settings.contrast_spread**2) ** 0.5
-        k1 = self._contrast.k1 * torch.exp(spread * deviates[0])
-        gain = self._contrast.gain * torch.exp(self._settings.gain_spread * deviates[1])
+        contrast, settings = self._made_of.contrast, self._made_of.settings
+        spread = (contrast.spread**2 + settings.contrast_spread**2) ** 0.5
+        k1 = contrast.k1 * torch.exp(spread * deviates[0])
+        gain = contrast.gain * torch.exp(settings.gain_spread * deviates[1])
         return k1.to(self._device), gain.to(self._device)
 
     def batch(self, step: int, team: Team = ALONE) -> Pairs:
@@ -205,20 +216,24 @@ class TransferSource:
 
     def held_out_fields(self, count: int, stride: int, *, particles: bool = True) -> Pairs:
         """One of the two of `held_out`."""
+        simulation = held_out_simulation(self._made_of.simulation, stride, particles=particles)
         source = TransferSource(
-            held_out_simulation(self._simulation, stride, particles=particles),
-            self._pairs, self._settings, self._contrast, self._sampler,
-            self._seed, self._device, "validation", species=self._species,
-        )  # fmt: skip
+            replace(self._made_of, simulation=simulation),
+            self._pairs,
+            self._seed,
+            self._device,
+            "validation",
+        )
         return source.fields(0, count)
 
     def describe(self) -> Mapping[str, Any]:
         """Everything that the fields are made of."""
-        tensors, metadata = self._sampler.to_tensors()
+        made_of = self._made_of
+        tensors, metadata = made_of.sampler.to_tensors()
         return {
-            "simulation": self._simulation.model_dump(mode="json"),
-            "transfer": self._settings.model_dump(mode="json"),
-            "contrast": self._contrast.to_record(),
+            "simulation": made_of.simulation.model_dump(mode="json"),
+            "transfer": made_of.settings.model_dump(mode="json"),
+            "contrast": made_of.contrast.to_record(),
             "sampler": {"kind": metadata["kind"], "digest": digest(tensors.values())},
-            "species": {s.name: digest([s.projections]) for s in self._species},
+            "species": {s.name: digest([s.projections]) for s in made_of.species},
         }
