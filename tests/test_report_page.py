@@ -15,7 +15,7 @@ import pytest
 import torch
 from selenium import webdriver
 
-from nt2c.batch.summary import FileResult, summary_path, write_summary
+from nt2c.batch.summary import FileResult, RunRecord, summary_path, write_summary
 from nt2c.cli.app import main
 from nt2c.core.errors import InputError
 from nt2c.imaging.fourier import apply_filter, frequency_grid
@@ -41,14 +41,15 @@ from nt2c.report.sources import Source, find_source
 
 PIXEL_A = 4.0
 SIDE = 128
-ABOUT = {
-    "model": "general",
-    "model_hash": "0",
-    "stars": [],
-    "settings": {"precision": "fp32", "pixel_size_a": None, "tile_px": 512},
-    "device": "cpu",
-    "seconds": 1.0,
-}
+ABOUT = RunRecord(
+    version="1",
+    finished=True,
+    model="general",
+    model_hash="0",
+    settings={"precision": "fp32", "pixel_size_a": None, "tile_px": 512},
+    device="cpu",
+    seconds=1.0,
+)
 GOOD = Look(2.0, 0.0, 0.0, 0.01, 1.0, (1.0,), (1.0,))
 
 
@@ -356,7 +357,7 @@ def judged(folder: Path, training: dict[str, Any], evaluation: dict[str, Any]) -
         training=TrainingRecord.model_validate(left | training),
     )
     measured = EvaluationRecord.model_validate(left | evaluation)
-    first, noise_left = fit_verdict(Source(folder, (), {}, fit, measured, {}))
+    first, noise_left = fit_verdict(Source(folder, (), None, fit, measured, {}))
     assert "it leaves 2 % of the noise, the model that its training started from 40 %" in noise_left
     return first
 

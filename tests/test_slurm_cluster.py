@@ -118,7 +118,7 @@ def test_kills_and_requeues_lose_nothing_and_do_nothing_twice(folder: Path) -> N
     for path, status in before.items():
         assert path.stat().st_mtime_ns == status.st_mtime_ns, f"{path} was made twice"
     results, about = read_summary(folder / "out" / "summary.json")
-    assert about["finished"]
+    assert about.finished
     assert Counter(r.status == "failed" for r in results) == {False: COUNT, True: 1}
 
     assert nt2c("denoise", "raw", "-o", "alone", *options) == 1

@@ -166,7 +166,7 @@ def live(raw, model, monkeypatch):
 def told(out):
     """Return whether a summary says that it is finished, and what became of each."""
     results, about = read_summary(out / "summary.json")
-    return about["finished"], about.get("stopped"), {r.input.name: r.status for r in results}
+    return about.finished, about.stopped, {r.input.name: r.status for r in results}
 
 
 def nothing():

@@ -46,8 +46,8 @@ def test_summary_tells_what_became_of_each(tmp_path, raw, model):
     summary = run(raw, out, model)
     results, about = read_summary(out / "summary.json")
     assert results == list(summary.results)
-    assert about["counts"] == summary.counts == {"done": 3, "failed": 1}
-    assert (about["finished"], about["stopped"], about["model"]) == (True, None, "tiny")
+    assert about.counts == summary.counts == {"done": 3, "failed": 1}
+    assert (about.finished, about.stopped, about.model) == (True, None, "tiny")
     assert [r.message for r in results if r.status == "failed"] == [
         f"{raw / 'bad.mrc'}: an empty file (0 bytes); copy or make it again"
     ]
@@ -61,7 +61,7 @@ def test_summary_is_there_from_the_start_and_after_a_bug(tmp_path, raw, model, m
     with pytest.raises(ZeroDivisionError):
         run(raw, tmp_path / "out", model)
     results, about = read_summary(tmp_path / "out" / "summary.json")
-    assert not about["finished"]
+    assert not about.finished
     assert [result.status for result in results] == ["left"] * 3
     with pytest.raises(SettingsError, match="did not come to its end"):
         run(raw, tmp_path / "out", model, retry_failed=True)
@@ -89,13 +89,13 @@ def test_what_was_done_stands_while_model_and_settings_are_the_same(tmp_path, ra
     again = run(raw, out, model, stop=stop)
     assert again.counts == {"left": 3}  # this run did nothing
     results, about = read_summary(out / "summary.json")
-    assert (about["finished"], about["stopped"], about["counts"]) == (True, "SIGTERM", {"done": 3})
+    assert (about.finished, about.stopped, about.counts) == (True, "SIGTERM", {"done": 3})
     assert [result.shape for result in results] == [(48, 56)] * 3
     (out / "b.mrc").unlink()
     run(raw, out, model, stop=stop)
-    assert read_summary(out / "summary.json")[1]["counts"] == {"done": 2, "left": 1}
+    assert read_summary(out / "summary.json")[1].counts == {"done": 2, "left": 1}
     run(raw, out, random_model(seed=1), stop=stop)
-    assert read_summary(out / "summary.json")[1]["counts"] == {"left": 3}
+    assert read_summary(out / "summary.json")[1].counts == {"left": 3}
 
 
 def test_outputs_that_are_removed_during_the_run_have_failed(tmp_path, raw, model):
@@ -156,7 +156,7 @@ def test_what_a_later_version_adds_to_a_summary_is_no_hindrance(tmp_path):
     path = tmp_path / "summary.json"
     path.write_text(json.dumps(SOUND | {"new": 1, "results": [ROW | {"newer": 2}]}))
     results, about = read_summary(path)
-    assert (len(results), about["new"]) == (1, 1)
+    assert (len(results), about.new) == (1, 1)
 
 
 def find_source_of(path):

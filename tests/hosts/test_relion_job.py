@@ -154,8 +154,8 @@ def test_abort_and_continue(project, model_file, monkeypatch):
     assert 2 <= len(stamps) == told < len(project)  # what was at work was finished
     assert not (JOB / "RELION_OUTPUT_NODES.star").exists()
     _, about = read_summary(JOB / "summary.json")
-    assert about["finished"]
-    assert about["counts"] == {"done": told, "left": len(project) - told}
+    assert about.finished
+    assert about.counts == {"done": told, "left": len(project) - told}
 
     assert _relion(model_file) == 0
     assert _ends() == {"RELION_JOB_EXIT_SUCCESS"}
@@ -176,8 +176,8 @@ def test_do_at_most_then_the_rest(project, model_file):
         assert listed() == [_output(name) for name in project[1 : 1 + most]]
         assert len(_stamps()) == most
         _, about = read_summary(JOB / "summary.json")
-        assert about["finished"]
-        assert about["counts"]["left"] == len(project) - 1 - most
+        assert about.finished
+        assert about.counts["left"] == len(project) - 1 - most
     assert _relion(model_file) == 0
     assert listed() == [_output(name) for name in project[1:]]
 

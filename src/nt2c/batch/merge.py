@@ -4,10 +4,10 @@ import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from nt2c.batch.summary import FileResult, read_summary, summary_path, write_summary
+from nt2c.batch.summary import FileResult, RunRecord, read_summary, summary_path, write_summary
 from nt2c.core.errors import InputError
+from nt2c.core.version import __version__
 from nt2c.denoising.settings import Shard
 from nt2c.io.mrc import MrcReader
 from nt2c.io.star_outputs import write_outputs_star
@@ -63,23 +63,25 @@ def merge_summaries(folder: Path | str) -> Merged:
     problems += [
         f"{path}: this run was killed, or has not come to its end yet"
         for path, (_, about) in read.items()
-        if not about["finished"]
+        if not about.finished
     ]
     sizes: dict[Path, tuple[Path, float]] = {}
     results = [_checked(result, sizes) for results, _ in read.values() for result in results]
     results.sort(key=lambda result: result.input)
     abouts = [about for _, about in read.values()]
-    stars = sorted({star for about in abouts for star in about["stars"]})
+    stars = sorted({star for about in abouts for star in about.stars})
     star = folder / "micrographs.star" if len(stars) == 1 and sizes else None
     if star and os.path.realpath(star) == os.path.realpath(stars[0]):
         problems.append(f"{star}: is the list of the raw micrographs, and is not written over")
         star = None
     if star:
         write_outputs_star(star, stars[0], sizes)
-    about: dict[str, Any] = {**(abouts[0] if abouts else {}), "stars": stars, "shard": None}
-    about["seconds"] = sum(each.get("seconds", 0.0) for each in abouts)
+    about = abouts[0] if abouts else RunRecord(version=__version__, finished=False)
+    about = about.replace(
+        stars=tuple(stars), shard=None, seconds=sum(each.seconds for each in abouts)
+    )
     write_summary(summary_path(folder), results, about, finished=not problems)
-    known = max((each.get("micrographs", 0) for each in abouts), default=0)
+    known = max((each.micrographs for each in abouts), default=0)
     unseen = max(0, known - len(results)) if missing else 0
     return Merged(tuple(results), tuple(problems), unseen, star)
 

@@ -5,13 +5,13 @@ import time
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from nt2c.batch.plan import plan_jobs, prepare_folders
 from nt2c.batch.runner import OnResult, Runner
 from nt2c.batch.stamps import model_fingerprint
 from nt2c.batch.stopping import Stop
 from nt2c.batch.summary import (
+    RunRecord,
     Summary,
     confirmed,
     retried,
@@ -24,6 +24,7 @@ from nt2c.batch.workers import run_on_devices
 from nt2c.core.device import choose_device, describe_device, split_device
 from nt2c.core.errors import SettingsError
 from nt2c.core.revision import made_by
+from nt2c.core.version import __version__
 from nt2c.denoising.settings import BatchOptions, DenoiseSettings
 from nt2c.io.inputs import MicrographInput
 from nt2c.models.denoiser import DenoiserModel
@@ -74,8 +75,7 @@ def denoise_files(
     jobs = [job for job in everything if shard is None or shard.has(job.item)]
     path = summary_path(folder, shard)
     devices = split_device(options.device)
-    about = describe_run(model, settings, options)
-    about["micrographs"] = len(everything)
+    about = describe_run(model, settings, options).replace(micrographs=len(everything))
     if options.retry_failed:
         jobs, earlier = retried(jobs, path)
     else:
@@ -93,16 +93,16 @@ def denoise_files(
             runner.decide_precision(everything)
         results = runner.run(jobs, on_result, stop)
     results = confirmed(results)
-    about |= describe_end(started, stop)
+    about = ended(about, started, stop)
     note = try_to_write_summary(path, updated(earlier, results), about, finished=True)
     if options.json_file:
         note = try_to_write_summary(options.json_file, results, about, finished=True) or note
-    return Summary(tuple(results), about["seconds"], note)
+    return Summary(tuple(results), about.seconds, note)
 
 
 def describe_run(
     model: DenoiserModel, settings: DenoiseSettings, options: BatchOptions
-) -> dict[str, Any]:
+) -> RunRecord:
     """Return what a summary file says of a run besides its results.
 
     Raises
@@ -111,20 +111,22 @@ def describe_run(
         A device does not exist here.
     """
     shard, devices = options.shard, split_device(options.device)
-    return {
-        "made_by": made_by("denoising"),
-        "shard": [shard.index, shard.count] if shard else None,
-        "stars": [os.path.abspath(star) for star in options.stars],
-        "model": model.metadata.get("name"),
-        "model_hash": model_fingerprint(model),
-        "device": ", ".join(describe_device(choose_device(name)) for name in devices),
-        "settings": settings.model_dump(),
-    }
+    return RunRecord(
+        version=__version__,
+        finished=False,
+        made_by=made_by("denoising"),
+        shard=(shard.index, shard.count) if shard else None,
+        stars=tuple(os.path.abspath(star) for star in options.stars),
+        model=model.metadata.get("name"),
+        model_hash=model_fingerprint(model),
+        device=", ".join(describe_device(choose_device(name)) for name in devices),
+        settings=settings.model_dump(mode="json"),
+    )
 
 
-def describe_end(started: float, stop: Stop | None) -> dict[str, Any]:
-    """Return what a summary says of the end of a run that began at `started`, perf_counter."""
-    return {
-        "seconds": time.perf_counter() - started,
-        "stopped": stop.signal.name if stop and stop.signal else None,
-    }
+def ended(about: RunRecord, started: float, stop: Stop | None) -> RunRecord:
+    """Add to what is known of a run how it ended; it began at `started`, perf_counter."""
+    return about.replace(
+        seconds=time.perf_counter() - started,
+        stopped=stop.signal.name if stop and stop.signal else None,
+    )

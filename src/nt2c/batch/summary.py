@@ -10,18 +10,16 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, JsonValue
 
 from nt2c.batch.plan import Job
 from nt2c.core.errors import InputError, SettingsError
-from nt2c.core.version import __version__
 from nt2c.denoising.settings import Shard
-from nt2c.io.records import read_json, write_json
+from nt2c.io.records import Record, read_json, write_json
 
 FORMAT = 1
-_DECIDING = ("made_by", "model_hash", "settings")
 REMOVED = "was written, and is not there any more; who removed it? Run again to make it anew"
 Status = Literal["done", "skipped", "failed", "left"]
 
@@ -96,20 +94,64 @@ class Summary:
         return dict(Counter(result.status for result in self.results))
 
 
-class _Record(BaseModel):
-    """What is read of a summary."""
+class RunRecord(Record):
+    """What a summary says of a run besides its results; what later versions add is kept.
 
-    model_config = ConfigDict(protected_namespaces=())
+    Attributes
+    ----------
+    version : str
+        Of nt2c.
+    finished : bool
+        Whether the run came to its end, be it that it was stopped.
+    made_by : dict
+        From `core.revision`.
+    shard : tuple of int or None
+        Part i of n, if it was one.
+    stars : tuple of str
+        STAR files that the inputs came from.
+    model, model_hash : str
+        Name of the model, and what tells its weights from others.
+    device : str
+        In words.
+    settings : dict
+        How it was denoised, of whatever version.
+    micrographs : int
+        In all shards.
+    seconds : float
+        Of the whole.
+    stopped : str or None
+        Signal that stopped it.
+    counts : dict
+        Number of results of each status.
+    """
+
+    model_config = ConfigDict(extra="allow")
 
     version: str
     finished: bool
-    results: list[FileResult]
-    stars: list[str] = []
+    made_by: Mapping[str, str | int] = {}
+    shard: tuple[int, int] | None = None
+    stars: tuple[str, ...] = ()
     model: str | None = None
     model_hash: str = ""
     device: str = ""
-    settings: dict[str, Any] = {}
+    settings: Mapping[str, JsonValue] = {}
+    micrographs: int = 0
     seconds: float = Field(0.0, allow_inf_nan=False)
+    stopped: str | None = None
+    counts: Mapping[str, int] = {}
+
+    def same_results(self, other: "RunRecord") -> bool:
+        """Whether another run makes the same of the same micrograph."""
+        return (self.made_by, self.model_hash, self.settings) == (
+            other.made_by,
+            other.model_hash,
+            other.settings,
+        )
+
+
+class _Results(Record):
+    results: list[FileResult]
 
 
 def summary_path(folder: Path, shard: Shard | None = None) -> Path:
@@ -119,7 +161,7 @@ def summary_path(folder: Path, shard: Shard | None = None) -> Path:
 
 
 def write_summary(
-    path: Path, results: Iterable[FileResult], about: Mapping[str, Any], *, finished: bool
+    path: Path, results: Iterable[FileResult], about: RunRecord, *, finished: bool
 ) -> None:
     """Write a summary, whole or not at all; paths become absolute.
 
@@ -129,10 +171,10 @@ def write_summary(
         From `summary_path`, or any other.
     results : iterable of FileResult
         One for each micrograph.
-    about : mapping
-        What else is known of the run: model, settings, seconds ...
+    about : RunRecord
+        What else is known of the run.
     finished : bool
-        Whether the run came to its end, be it that it was stopped.
+        What it says of that, and the counts, are those of now.
     """
     rows = [
         {
@@ -143,12 +185,13 @@ def write_summary(
         for result in results
     ]
     counts = Counter(row["status"] for row in rows)
-    record = {"format": FORMAT, "version": __version__, **about, "finished": finished}
+    own = about.model_dump(exclude_unset=True, exclude={"format", "version", "finished", "counts"})
+    record = {"format": FORMAT, "version": about.version, **own, "finished": finished}
     write_json(path, {**record, "counts": counts, "results": rows})
 
 
 def try_to_write_summary(
-    path: Path, results: Iterable[FileResult], about: Mapping[str, Any], *, finished: bool
+    path: Path, results: Iterable[FileResult], about: RunRecord, *, finished: bool
 ) -> str:
     """Write a summary as `write_summary` does; return why it cannot be written, "" when it was."""
     try:
@@ -158,7 +201,7 @@ def try_to_write_summary(
     return ""
 
 
-def read_summary(path: Path) -> tuple[list[FileResult], dict[str, Any]]:
+def read_summary(path: Path) -> tuple[list[FileResult], RunRecord]:
     """Return the results in a summary, and what else it says.
 
     Raises
@@ -169,14 +212,9 @@ def read_summary(path: Path) -> tuple[list[FileResult], dict[str, Any]]:
     record = read_json(path)
     if record.get("format") != FORMAT:
         raise InputError(f"{path}: not a summary of nt2c denoise, or of another version of nt2c")
-    try:
-        known = _Record.model_validate(record)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"]))
-        raise InputError(f"{path}: not a summary: '{field}': {first['msg']}") from None
-    about = {key: value for key, value in record.items() if key != "results"}
-    return known.results, about | known.model_dump(exclude={"results"})
+    results = _Results.of(record, path).results
+    del record["results"]
+    return results, RunRecord.of(record, path)
 
 
 def retried(jobs: Sequence[Job], path: Path) -> tuple[list[Job], list[FileResult]]:
@@ -191,7 +229,7 @@ def retried(jobs: Sequence[Job], path: Path) -> tuple[list[Job], list[FileResult
         results, about = read_summary(path)
     except InputError as error:
         raise SettingsError(f"'retry_failed': {error}; run without it") from None
-    if not about["finished"]:
+    if not about.finished:
         raise SettingsError(
             f"'retry_failed': {path}: the last run did not come to its end, so what failed is not "
             "known; run without it"
@@ -200,7 +238,7 @@ def retried(jobs: Sequence[Job], path: Path) -> tuple[list[Job], list[FileResult
     return [job for job in jobs if _absolute(job.item.path) in failed], results
 
 
-def standing(jobs: Sequence[Job], path: Path, about: Mapping[str, Any]) -> list[FileResult]:
+def standing(jobs: Sequence[Job], path: Path, about: RunRecord) -> list[FileResult]:
     """Return what is known before a run: of its own jobs, and of others whose results are there.
 
     What an earlier run of the same model and settings made stands until it is made again; the other
@@ -212,15 +250,15 @@ def standing(jobs: Sequence[Job], path: Path, about: Mapping[str, Any]) -> list[
         Of the run.
     path : Path
         Summary of the earlier run, if there is one.
-    about : mapping
+    about : RunRecord
         What the summary says of this run.
     """
     try:
         results, before = read_summary(path)
+        same = before.same_results(about)
     except InputError:
-        results, before = [], {}
+        results, same = [], False
     there = {result.input: result for result in results if result.output.is_file()}
-    same = all(before.get(key) == about[key] for key in _DECIDING)
     known = []
     for job in jobs:
         result = there.pop(_absolute(job.item.path), None)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nt2c.batch.live import LiveState, watch
 from nt2c.batch.plan import Job, plan_jobs, prepare_folders
-from nt2c.batch.run import describe_end, describe_run
+from nt2c.batch.run import describe_run, ended
 from nt2c.batch.runner import OnResult, Runner
 from nt2c.batch.stopping import Stop
 from nt2c.batch.summary import (
@@ -64,7 +64,7 @@ def denoise_live(
         on_result=on_result,
         on_look=show,
     )
-    about |= describe_end(started, stop)
+    about = ended(about, started, stop)
     state.results = {result.input: result for result in confirmed(state.results.values())}
     note = write(state, finished=True)
-    return Summary(tuple(state.account()), about["seconds"], note)
+    return Summary(tuple(state.account()), about.seconds, note)

@@ -5,7 +5,7 @@ done, or be trained further. So whoever changes results by more than rounding ra
 the part. Tests compare results of each part with figures that belong to its revision.
 """
 
-from typing import Any, Literal
+from typing import Literal
 
 from nt2c.core.version import __version__
 
@@ -21,6 +21,6 @@ REVISIONS: dict[Part, int] = {
 }
 
 
-def made_by(*parts: Part) -> dict[str, Any]:
+def made_by(*parts: Part) -> dict[str, str | int]:
     """Return the version and the revisions of parts of the code, as JSON can hold them."""
     return {"version": __version__, **{part: REVISIONS[part] for part in parts}}

@@ -6,10 +6,46 @@ import math
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from nt2c.core.errors import InputError
 from nt2c.io.files import atomic_path, name_file, read_bytes
+
+
+class Record(BaseModel):
+    """Base of what is read again: immutable; what is not declared is left out."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any], where: Path | str) -> Self:
+        """Return the record that a file holds.
+
+        Raises
+        ------
+        InputError
+            It is another kind of file, or of another version of nt2c.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(map(str, first["loc"]))
+            raise InputError(
+                f"{where}: not as this version of nt2c writes it: '{key}': {first['msg']}; "
+                "run the command that made it again"
+            ) from None
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a file; errors are those of `of`, or that it cannot be read."""
+        return cls.of(read_json(path), path)
+
+    def replace(self, **changes: Any) -> Self:
+        """Return this record with some fields changed."""
+        return self.model_validate(self.model_dump(exclude_unset=True) | changes)
 
 
 def append_record(path: Path | str, record: Mapping[str, Any]) -> None:

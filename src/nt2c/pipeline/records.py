@@ -4,43 +4,11 @@ The files hold more: every figure and setting. What is here is what is read agai
 """
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+from pydantic import BeforeValidator, model_validator
 
-from nt2c.core.errors import InputError
-from nt2c.io.records import read_json
-
-
-class Record(BaseModel):
-    """Base of what is read: immutable; what is not declared is left out."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
-
-    @classmethod
-    def of(cls, values: Mapping[str, Any], where: Path | str) -> Self:
-        """Return the record that a file holds.
-
-        Raises
-        ------
-        InputError
-            It is another kind of file, or of another version of nt2c.
-        """
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(map(str, first["loc"]))
-            raise InputError(
-                f"{where}: not as this version of nt2c writes it: '{key}': {first['msg']}; "
-                "run the command that made it again"
-            ) from None
-
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """Read a file; errors are those of `of`, or that it cannot be read."""
-        return cls.of(read_json(path), path)
+from nt2c.io.records import Record
 
 
 class Figure(Record):

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nt2c.batch.flow import MemoryGate
-from nt2c.batch.summary import FileResult
+from nt2c.batch.summary import FileResult, RunRecord
 from nt2c.core.device import one_thread_each
 from nt2c.core.errors import InputError
 from nt2c.core.words import plural
@@ -198,16 +198,16 @@ def _rounded(value: float | None) -> float | None:
 
 def _verdict(items: Sequence[Item], source: Source) -> list[str]:
     """What became of the micrographs, and how many to look at; empty where none was denoised."""
-    if not source.about:
+    if source.about is None:
         return []
     counts = Counter(item["status"] for item in items)
     done = counts["done"] + counts["skipped"]
     verb = "is" if len(items) == 1 else "are"
     parts = [
         f"{done} of {plural(len(items), 'micrograph')} {verb} denoised with the model "
-        f"{_model(source)}."
+        f"{_model(source.about)}."
     ]
-    if not source.about.get("finished"):
+    if not source.about.finished:
         parts.append("The run has not come to its end.")
     for status, what in (("failed", "failed"), ("unreadable", "cannot be read any more")):
         if counts[status]:
@@ -221,8 +221,8 @@ def _verdict(items: Sequence[Item], source: Source) -> list[str]:
     ]
 
 
-def _model(source: Source) -> str:
-    return str(source.about.get("model") or "(unnamed)")
+def _model(about: RunRecord) -> str:
+    return about.model or "(unnamed)"
 
 
 def _counts(items: Sequence[Item]) -> Table:
@@ -265,11 +265,11 @@ def _data(items: Sequence[Item], curves: dict[str, list[float]], segment_px: int
 
 def _details(source: Source) -> list[str]:
     about = source.about
-    if not about:
+    if about is None:
         return []
-    set_ = {key: value for key, value in about["settings"].items() if value is not None}
+    set_ = {key: value for key, value in about.settings.items() if value is not None}
     settings = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in set_.items())
     return [
-        f"model {_model(source)} ({about.get('model_hash', '')}), nt2c {about['version']}",
-        f"device {about.get('device', '')}; {about.get('seconds', 0.0):.0f} s; {settings}",
+        f"model {_model(about)} ({about.model_hash}), nt2c {about.version}",
+        f"device {about.device}; {about.seconds:.0f} s; {settings}",
     ]

@@ -8,12 +8,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from nt2c.batch.summary import FileResult, read_summary, summary_path
+from nt2c.batch.summary import FileResult, RunRecord, read_summary, summary_path
 from nt2c.core.errors import InputError
 from nt2c.io.picks_written import PICKS
-from nt2c.io.records import read_json
+from nt2c.io.records import Record, read_json
 from nt2c.pipeline.fit import RECORD
-from nt2c.pipeline.records import EvaluationRecord, FitRecord, Record
+from nt2c.pipeline.records import EvaluationRecord, FitRecord
 from nt2c.pipeline.window_files import PREPARED, read_places
 from nt2c.workflows.fit import DENOISED, EVALUATION
 from nt2c.workflows.fit import PICKS as DEFAULT_PICKS
@@ -35,8 +35,8 @@ class Source:
         That was named.
     results : tuple of FileResult
         One for each micrograph; "left" where it was not denoised.
-    about : dict
-        What the summary says of the whole; empty without one.
+    about : RunRecord or None
+        What the summary says of the whole, if there is one.
     fit : FitRecord or None
         How the model was made, if it was here.
     evaluation : EvaluationRecord or None
@@ -52,7 +52,7 @@ class Source:
 
     folder: Path
     results: tuple[FileResult, ...]
-    about: dict[str, Any]
+    about: RunRecord | None
     fit: FitRecord | None
     evaluation: EvaluationRecord | None
     frames: dict[Path, list[Frame]]
@@ -62,7 +62,7 @@ class Source:
     @property
     def tiff_top_first(self) -> bool:
         """Which way up TIFF files were read; see `open_micrograph`."""
-        return bool(self.about.get("settings", {}).get("tiff_top_first"))
+        return bool(self.about and self.about.settings.get("tiff_top_first"))
 
     def frames_of(self, result: FileResult) -> list[Frame]:
         """Windows of a micrograph."""
@@ -90,7 +90,7 @@ def find_source(folder: Path | str) -> Source:
             "name the folder given with -o there"
         )
     undone = [FileResult(Path(name), Path(), "left") for name in fit.inputs] if fit else []
-    results, about = read_summary(path) if path.is_file() else (undone, {})
+    results, about = read_summary(path) if path.is_file() else (undone, None)
     frames = _frames(folder / "windows") if fit else {}
     evaluation = _read(EvaluationRecord, folder / EVALUATION) if fit else None
     picking = folder / DEFAULT_PICKS / SUMMARY
