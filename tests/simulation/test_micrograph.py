@@ -190,7 +190,7 @@ def test_clean_holds_only_particles(bank):
     assert float(out.clean.abs().max()) == 0
     assert float(out.noisy.std()) > 0
     assert all(len(centres) == 0 for centres in out.coordinates_px)
-    assert all(drawn["particles"] == 0 for drawn in out.parameters)
+    assert all(drawn.particles == 0 for drawn in out.parameters)
 
 
 def test_rough_layer_is_noise_that_both_halves_share(bank):

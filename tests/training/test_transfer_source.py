@@ -119,7 +119,7 @@ def test_given_species_take_their_share() -> None:
 
     def names(share: float) -> set[str]:
         pairs = PairSource(recipe.simulation, recipe.pairs, 5, CPU, known=known, known_share=share)
-        return {n for d in range(6) for n in pairs.simulated(d, 1).parameters[0]["species"]}
+        return {n for d in range(6) for n in pairs.simulated(d, 1).parameters[0].species}
 
     assert names(1.0) == {known[0].name}
     assert known[0].name not in names(0.0)

@@ -1,8 +1,7 @@
 """One batch of simulated micrographs, from projections to counts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -11,13 +10,48 @@ from torch import Tensor
 from nt2c.core.random import Draw
 from nt2c.imaging.ctf import Optics, ctf, interaction_rad_per_v_a
 from nt2c.imaging.fourier import apply_filter, frequency_grid
-from nt2c.simulation import further_noise, physics, surroundings
+from nt2c.simulation import physics, surroundings
 from nt2c.simulation.bank import Species
+from nt2c.simulation.further_noise import NO_NOISE, FieldNoise, FurtherNoise, draw_noise
 from nt2c.simulation.placement import particle_count, place
 from nt2c.simulation.settings import ImagingSettings, SimulationSettings, SpecimenSettings
 
 MARGIN_A = 128.0  # simulated around the field and cut off, so that nothing wraps around
 _CARBON_THICKNESS_A = 200.0  # usual support film; per angstrom it scatters like 6 A of ice
+
+
+@dataclass(frozen=True)
+class FieldParameters:
+    """Everything drawn for one field, units in the names.
+
+    `contrast_gain` is that of the particles, `noise` what is beyond counts and thin ice, `species`
+    names those in the field and its margin, `particles` counts the centres in the field.
+    """
+
+    defocus_um: float
+    astigmatism_um: float
+    astigmatism_angle_deg: float
+    amplitude_contrast: float
+    b_factor_a2: float
+    dose_e_per_a2: float
+    ice_thickness_a: float
+    ice_gain: float
+    contrast_gain: float
+    camera_pixel_size_a: float
+    detector: str
+    contamination: int
+    carbon: bool
+    texture_power: float
+    texture_length_a: float
+    texture_exponent: float
+    noise: FurtherNoise = NO_NOISE
+    species: tuple[str, ...] = ()
+    particles: int = 0
+
+    def to_record(self) -> dict[str, object]:
+        """Everything, for a record in JSON; of the noise those kinds that are there."""
+        noise = asdict(self.noise)
+        return asdict(self) | {"noise": {kind: noise[kind] for kind in self.noise.kinds}}
 
 
 @dataclass(frozen=True)
@@ -27,8 +61,8 @@ class SimulatedBatch:
     `noisy` = `even` + `odd`, which are independent given the specimen; `clean` is the noiseless
     deviation of the particles from the mean count (negative: dark), with CTF, damage and MTF;
     `surroundings` the noiseless rest: illumination, contamination and edges of carbon;
-    `coordinates_px` has one (n, 2) tensor of (y, x) centres per field; `parameters` one
-    dictionary per field of everything drawn.
+    `coordinates_px` has one (n, 2) tensor of (y, x) centres per field; `parameters` what was drawn
+    for each field.
     """
 
     noisy: Tensor
@@ -37,36 +71,36 @@ class SimulatedBatch:
     even: Tensor
     odd: Tensor
     coordinates_px: list[Tensor]
-    parameters: list[dict[str, Any]]
+    parameters: list[FieldParameters]
 
 
-def draw_parameters(settings: ImagingSettings, generator: torch.Generator) -> dict[str, Any]:
+def draw_parameters(settings: ImagingSettings, generator: torch.Generator) -> FieldParameters:
     """Draw the imaging parameters of one field (units in the names)."""
     draw = Draw(generator)
     chance = torch.rand(3, generator=generator)
     index = int(torch.randint(len(settings.detectors), (), generator=generator))
-    return {
-        "defocus_um": draw.uniform(*settings.defocus_um),
-        "astigmatism_um": draw.uniform(*settings.astigmatism_um),
-        "astigmatism_angle_deg": draw.uniform(0.0, 180.0),
-        "amplitude_contrast": draw.uniform(*settings.amplitude_contrast),
-        "b_factor_a2": draw.log_uniform(*settings.b_factor_a2),
-        "dose_e_per_a2": draw.uniform(*settings.dose_e_per_a2),
-        "ice_thickness_a": draw.uniform(*settings.ice_thickness_a),
-        "ice_gain": draw.uniform(*settings.ice_gain),
-        "contrast_gain": draw.log_uniform(*settings.contrast_gain),
-        "camera_pixel_size_a": draw.uniform(*settings.camera_pixel_size_a),
-        "detector": settings.detectors[index],
-        "contamination": 1 + int(3 * draw.uniform(0.0, 1.0))
+    return FieldParameters(
+        defocus_um=draw.uniform(*settings.defocus_um),
+        astigmatism_um=draw.uniform(*settings.astigmatism_um),
+        astigmatism_angle_deg=draw.uniform(0.0, 180.0),
+        amplitude_contrast=draw.uniform(*settings.amplitude_contrast),
+        b_factor_a2=draw.log_uniform(*settings.b_factor_a2),
+        dose_e_per_a2=draw.uniform(*settings.dose_e_per_a2),
+        ice_thickness_a=draw.uniform(*settings.ice_thickness_a),
+        ice_gain=draw.uniform(*settings.ice_gain),
+        contrast_gain=draw.log_uniform(*settings.contrast_gain),
+        camera_pixel_size_a=draw.uniform(*settings.camera_pixel_size_a),
+        detector=settings.detectors[index],
+        contamination=1 + int(3 * draw.uniform(0.0, 1.0))
         if chance[0] < settings.contamination
         else 0,
-        "carbon": bool(chance[1] < settings.carbon),
-        "texture_power": draw.log_uniform(*settings.texture_power)
+        carbon=bool(chance[1] < settings.carbon),
+        texture_power=draw.log_uniform(*settings.texture_power)
         if chance[2] < settings.texture
         else 0.0,
-        "texture_length_a": draw.log_uniform(*settings.texture_length_a),
-        "texture_exponent": draw.uniform(*settings.texture_exponent),
-    }
+        texture_length_a=draw.log_uniform(*settings.texture_length_a),
+        texture_exponent=draw.uniform(*settings.texture_exponent),
+    )
 
 
 def specimen_field(
@@ -119,8 +153,8 @@ def specimen_field(
     return field, centres, sorted({bank[int(i)].name for i in who})
 
 
-def _stack(parameters: list[dict[str, Any]], key: str, device: torch.device) -> Tensor:
-    return torch.tensor([p[key] for p in parameters], device=device, dtype=torch.float32)
+def _stack(parameters: Sequence[FieldParameters], name: str, device: torch.device) -> Tensor:
+    return torch.tensor([getattr(p, name) for p in parameters], device=device, dtype=torch.float32)
 
 
 def simulate(
@@ -159,33 +193,32 @@ def simulate(
     inner = (..., slice(margin, margin + settings.shape[0]),
              slice(margin, margin + settings.shape[1]))  # fmt: skip
 
-    parameters = [draw_parameters(imaging, placement) for _ in range(batch)]
-    for drawn in parameters:
-        drawn["noise"] = further_noise.draw_noise(settings.noise, placement, carbon=drawn["carbon"])
-    fields, coordinates = [], []
-    for drawn in parameters:
+    imaged = [draw_parameters(imaging, placement) for _ in range(batch)]
+    noises = [draw_noise(settings.noise, placement, carbon=one.carbon) for one in imaged]
+    parameters, fields, coordinates = [], [], []
+    for one, own in zip(imaged, noises, strict=True):
         field, centres, names = specimen_field(bank, shape, pixel_a, settings.specimen, placement)
         fields.append(field)
         centres = centres - margin
         seen = (centres >= 0).all(-1) & (centres < torch.tensor(settings.shape)).all(-1)
         coordinates.append(centres[seen])
-        drawn.update(species=names, particles=int(seen.sum()))
+        parameters.append(replace(one, noise=own, species=tuple(names), particles=int(seen.sum())))
     potential = torch.stack(fields)
 
     carbon = torch.stack([
-        surroundings.carbon_edge(shape, pixel_a, placement) if p["carbon"] else torch.zeros(shape)
+        surroundings.carbon_edge(shape, pixel_a, placement) if p.carbon else torch.zeros(shape)
         for p in parameters
     ]).to(device)  # fmt: skip
     blobs = torch.stack([
-        surroundings.contamination(shape, pixel_a, p["contamination"], placement)
+        surroundings.contamination(shape, pixel_a, p.contamination, placement)
         for p in parameters
     ]).to(device)  # fmt: skip
     light = torch.stack([
         surroundings.illumination(shape, imaging.gradient, placement) for _ in parameters
     ]).to(device)  # fmt: skip
 
-    def per_field(key: str) -> Tensor:
-        return _stack(parameters, key, device)[:, None, None]
+    def per_field(name: str) -> Tensor:
+        return _stack(parameters, name, device)[:, None, None]
 
     k = frequency_grid(shape, pixel_a, device)
     dose, ice_a = per_field("dose_e_per_a2"), per_field("ice_thickness_a")
@@ -204,10 +237,10 @@ def simulate(
         -2 * interaction_rad_per_v_a(imaging.voltage_kv) * ctf(shape, pixel_a, optics, device)
     )
     mtf = torch.stack([
-        physics.detector_mtf(p["detector"], k, p["camera_pixel_size_a"]) for p in parameters
+        physics.detector_mtf(p.detector, k, p.camera_pixel_size_a) for p in parameters
     ])  # fmt: skip
     root_dqe = torch.stack([
-        physics.detector_dqe(p["detector"], k, p["camera_pixel_size_a"]) for p in parameters
+        physics.detector_dqe(p.detector, k, p.camera_pixel_size_a) for p in parameters
     ]).sqrt()  # fmt: skip
 
     # Specimen contrast, as seen through the microscope (unitless, relative to the mean count).
@@ -230,20 +263,21 @@ def simulate(
             imaging.snr, potential[inner], apply_filter(particles, mtf)[inner],
             apply_filter(glass, mtf)[inner], mean, (mtf / root_dqe).square().mean((-2, -1)),
         )  # fmt: skip
-        for drawn, value in zip(parameters, gain.flatten().tolist(), strict=True):
-            drawn["contrast_gain"] = value
-    if imaging.snr is None:  # fields with more noise may hold stronger particles
-        for i, drawn in enumerate(parameters):
-            if drawn["noise"]:
-                more = 1 + further_noise.added_variance(drawn["noise"])
+        parameters = [
+            replace(one, contrast_gain=value)
+            for one, value in zip(parameters, gain.flatten().tolist(), strict=True)
+        ]
+    else:  # fields with more noise may hold stronger particles
+        for i, one in enumerate(parameters):
+            if one.noise.kinds:
+                more = 1 + one.noise.added_variance
                 share = float(torch.rand((), generator=placement))
-                drawn["contrast_gain"] *= more ** (share / 2)
-                gain = gain.clone()
-                gain[i] = drawn["contrast_gain"]
+                parameters[i] = replace(one, contrast_gain=one.contrast_gain * more ** (share / 2))
+        gain = per_field("contrast_gain")
     # Particles on carbon are left out; contamination only weakens those that it covers.
     particles = particles * gain * (1 - carbon)
     further = [
-        further_noise.FieldNoise(p["noise"], k, t, pixel_a, imaging.voltage_kv, c, noise)
+        FieldNoise(p.noise, k, t, pixel_a, imaging.voltage_kv, c, noise)
         for p, t, c in zip(parameters, transfer, carbon, strict=True)
     ]
     film = torch.stack([f.film for f in further]) / mean.sqrt()

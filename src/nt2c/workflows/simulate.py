@@ -1,10 +1,9 @@
 """Micrographs in a folder, together with everything that is true about them."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from nt2c.core.errors import SettingsError
 from nt2c.core.random import stream
@@ -16,7 +15,7 @@ from nt2c.io.records import append_record, read_records
 from nt2c.io.star import Defocus, Optics, write_coordinates_star, write_micrographs_star
 from nt2c.pipeline.specimen import species_from_file
 from nt2c.simulation.bank import Species, procedural_bank
-from nt2c.simulation.micrograph import SimulatedBatch
+from nt2c.simulation.micrograph import FieldParameters, SimulatedBatch
 from nt2c.simulation.micrograph import simulate as simulate_batch
 from nt2c.simulation.settings import SimulationSettings
 from nt2c.workflows.options import GOOD_MICROGRAPHS, SimulateOptions
@@ -81,7 +80,7 @@ def simulate(
     _prepare(folder, options.overwrite)
     bank = _bank(settings, seed, options.structure)
     _write_settings(folder / "settings.toml", settings)
-    records: list[dict[str, Any]] = []
+    fields: dict[str, FieldParameters] = {}
     for index in range(options.count):
         if on_micrograph:
             on_micrograph(index)
@@ -93,24 +92,25 @@ def simulate(
             stream(seed, "simulate noise", index),
         )
         name = f"sim_{index + 1:04d}"
+        drawn = batch.parameters[0]
         record = {
             "name": name,
             "seed": seed,
             "index": index,
             "structures": [path.name for path in options.structure],
             "pixel_size_a": settings.pixel_size_a,
-            **batch.parameters[0],
+            **drawn.to_record(),
             "files": _write_images(folder, name, batch, settings, seed),
         }
         append_record(folder / _LOG, record)
-        records.append(record)
+        fields[f"{name}.mrc"] = drawn
     if on_micrograph:
         on_micrograph(options.count)
-    _write_star(folder / "micrographs.star", records, settings)
+    _write_star(folder / "micrographs.star", fields, settings)
     return Simulated(
         folder,
-        tuple(folder / f"{record['name']}.mrc" for record in records),
-        sum(record["particles"] for record in records),
+        tuple(folder / name for name in fields),
+        sum(drawn.particles for drawn in fields.values()),
         settings,
     )
 
@@ -166,7 +166,9 @@ def _write_images(
     return [*images, coordinates]
 
 
-def _write_star(path: Path, records: list[dict[str, Any]], settings: SimulationSettings) -> None:
+def _write_star(
+    path: Path, fields: Mapping[str, FieldParameters], settings: SimulationSettings
+) -> None:
     imaging = settings.imaging
     optics = Optics(
         pixel_size_a=settings.pixel_size_a,
@@ -175,12 +177,12 @@ def _write_star(path: Path, records: list[dict[str, Any]], settings: SimulationS
         amplitude_contrast=sum(imaging.amplitude_contrast) / 2,
     )
     micrographs = {
-        f"{record['name']}.mrc": Defocus(
-            record["defocus_um"] + record["astigmatism_um"] / 2,
-            record["defocus_um"] - record["astigmatism_um"] / 2,
-            record["astigmatism_angle_deg"],
+        name: Defocus(
+            drawn.defocus_um + drawn.astigmatism_um / 2,
+            drawn.defocus_um - drawn.astigmatism_um / 2,
+            drawn.astigmatism_angle_deg,
         )
-        for record in records
+        for name, drawn in fields.items()
     }
     write_micrographs_star(path, micrographs, optics)
 
