@@ -127,7 +127,7 @@ def judge(
         )
     except InputError as error:
         return {"refused": str(error)}, None
-    size = summary["size_px"]
+    size = summary.size_px
     touching, parts = 0, []
     windows = {name: [] for name in truths}
     with (folder / "out" / "windows.csv").open(newline="") as file:
@@ -151,13 +151,13 @@ def judge(
     found = Spectra(*(torch.cat([getattr(p, n) for p in parts])
                       for n in ("windows", "noise", "everywhere")))  # fmt: skip
     result = {
-        "windows": summary["windows"],
+        "windows": summary.windows,
         "size_px": size,
         "size_a": size * model.pixel_size_a,
-        "micrographs": summary["micrographs"],
-        "limit": summary["evidence_limit"],
-        "warnings": summary["warnings"],
-        "contrast": [one["contrast"] for one in summary["per_micrograph"]],
+        "micrographs": summary.micrographs,
+        "limit": summary.evidence_limit,
+        "warnings": summary.warnings,
+        "contrast": [one.contrast for one in summary.per_micrograph],
         "touching": touching,
         **ratios(found, size, model.pixel_size_a),
     }

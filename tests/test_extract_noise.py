@@ -70,8 +70,8 @@ def test_windows_are_cut_from_the_prepared_micrographs(tmp_path, model):
     windows, pixel_size_a = load_windows(tmp_path / "out")
     table = rows(tmp_path / "out")
     assert windows.shape == (len(table), 24, 24)
-    assert summary["windows"] == len(table)
-    assert (summary["micrographs"], summary["size_px"], pixel_size_a) == (2, 24, 4.0)
+    assert summary.windows == len(table)
+    assert (summary.micrographs, summary.size_px, pixel_size_a) == (2, 24, 4.0)
     assert {row["micrograph"] for row in table} == {"m.0", "m.1"}
     for window, row in zip(windows.numpy(), table, strict=True):
         prepared = np.load(tmp_path / "out" / "prepared" / f"{row['micrograph']}.npy")
@@ -120,9 +120,9 @@ def test_windows_of_white_noise_have_variance_one_and_a_flat_spectrum(tmp_path, 
     write_field(tmp_path / "in" / "m.mrc", centres=())
     summary = run(tmp_path / "in", tmp_path / "out", model)
     # 24^2 values in each window; the noise of the whole field has variance 1 by the scaling.
-    error = (2 / (summary["windows"] * 24**2)) ** 0.5
-    assert summary["variance"] == pytest.approx(1, abs=5 * error + 0.02)
-    power = np.array(summary["spectrum"]["power"])
+    error = (2 / (summary.windows * 24**2)) ** 0.5
+    assert summary.variance == pytest.approx(1, abs=5 * error + 0.02)
+    power = np.array(summary.spectrum.power)
     assert power.mean() == pytest.approx(1, abs=0.05)
     assert np.all(np.abs(power - 1) < 0.35)
 
@@ -163,14 +163,14 @@ def test_one_micrograph_and_its_pixel_size(tmp_path, model):
     write_field(tmp_path / "in" / "m.mrc", pixel_size_a=1.0)
     with pytest.raises(InputError, match="too few windows"):
         run(tmp_path / "in", tmp_path / "out", model)
-    assert run(tmp_path / "in", tmp_path / "out", model, pixel_size_a=4.0)["micrographs"] == 1
+    assert run(tmp_path / "in", tmp_path / "out", model, pixel_size_a=4.0).micrographs == 1
 
 
 def test_smaller_windows_are_taken_where_large_ones_are_few(tmp_path, model):
     write_field(tmp_path / "in" / "m.mrc")
     sizes = {"windows_a": (800.0, 192.0, 96.0)}
-    assert run(tmp_path / "in", tmp_path / "out", model, **sizes, least=1)["size_px"] == 48
-    assert run(tmp_path / "in", tmp_path / "out", model, **sizes, least=15)["size_px"] == 24
+    assert run(tmp_path / "in", tmp_path / "out", model, **sizes, least=1).size_px == 48
+    assert run(tmp_path / "in", tmp_path / "out", model, **sizes, least=15).size_px == 24
 
 
 def test_a_crowded_micrograph_gives_windows_only_at_a_lenient_level(tmp_path, model):
@@ -182,8 +182,8 @@ def test_a_crowded_micrograph_gives_windows_only_at_a_lenient_level(tmp_path, mo
         run(tmp_path / "in", tmp_path / "out", model, **strict)
     lenient = {"levels": ((0.008, 24.0), (10.0, 0.0)), "least": 10}
     summary = run(tmp_path / "in", tmp_path / "out", model, **lenient, drift=5.0, variance=9.0)
-    assert summary["evidence_limit"] == 10.0
-    assert any("few places are free" in text for text in summary["warnings"])
+    assert summary.evidence_limit == 10.0
+    assert any("few places are free" in text for text in summary.warnings)
 
 
 def test_no_micrograph_dominates(tmp_path, model):
@@ -195,18 +195,18 @@ def test_no_micrograph_dominates(tmp_path, model):
         if index:
             write_mrc(tmp_path / "masks" / f"m{index}.mrc", narrow, 8.0)
     summary = run(tmp_path / "in", tmp_path / "out", model, masks=tmp_path / "masks")
-    counts = [one["windows"] for one in summary["per_micrograph"]]
+    counts = [one.windows for one in summary.per_micrograph]
     assert min(counts) > 0
     assert max(counts) <= 3 * sum(counts) / 5
     alone = run(tmp_path / "in" / "m0.mrc", tmp_path / "alone", model)
-    assert alone["windows"] > max(counts)
+    assert alone.windows > max(counts)
 
 
 def test_the_total_is_limited_evenly(tmp_path, model):
     for index in range(2):
         write_field(tmp_path / "in" / f"m{index}.mrc", index)
     summary = run(tmp_path / "in", tmp_path / "out", model, count=12)
-    assert [one["windows"] for one in summary["per_micrograph"]] == [6, 6]
+    assert [one.windows for one in summary.per_micrograph] == [6, 6]
 
 
 def test_a_faint_micrograph_waits_for_the_others_to_be_too_few(tmp_path, model):
@@ -214,14 +214,14 @@ def test_a_faint_micrograph_waits_for_the_others_to_be_too_few(tmp_path, model):
     write_field(tmp_path / "in" / "faint.mrc", 1, depth=8.0)
     settings = {"faint": (0.01, 9.0)}
     first = run(tmp_path / "in", tmp_path / "out", model, **settings)
-    assert {one["name"]: one["windows"] > 0 for one in first["per_micrograph"]} == {
+    assert {one.name: one.windows > 0 for one in first.per_micrograph} == {
         "clear": True,
         "faint": False,
     }
-    assert not first["warnings"]
-    both = run(tmp_path / "in", tmp_path / "out", model, **settings, least=first["windows"] + 5)
-    assert any("faint" in text for text in both["warnings"])
-    assert both["micrographs"] == 2
+    assert not first.warnings
+    both = run(tmp_path / "in", tmp_path / "out", model, **settings, least=first.windows + 5)
+    assert any("faint" in text for text in both.warnings)
+    assert both.micrographs == 2
 
 
 def test_evenly_spaced_micrographs_are_used(tmp_path, model):

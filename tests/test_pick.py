@@ -26,6 +26,7 @@ from nt2c.io.star_text import read_star_text
 from nt2c.noise.samplers import ColouredNoise, WhiteNoise
 from nt2c.pipeline.fit import FitResult
 from nt2c.pipeline.job import FitJob, Watch
+from nt2c.pipeline.records import NoiseLeftRecord
 from nt2c.simulation.bank import procedural_species
 from nt2c.simulation.micrograph import simulate
 from nt2c.simulation.settings import ImagingSettings, SimulationSettings, SpecimenSettings
@@ -221,7 +222,8 @@ def test_a_run_picks_with_the_model_and_the_noise_of_its_fit(picked: Path, monke
         (job.folder / "noise").mkdir(parents=True)
         shutil.copy(bundled_models()["general"], job.folder / "model.safetensors")
         write_sampler(job.folder / "noise/sampler.safetensors", WhiteNoise(), 4.0)
-        training = SimpleNamespace(model_dump=lambda **_: {})
+        left = NoiseLeftRecord(of_noise=0.1, of_output=0.5)
+        training = SimpleNamespace(noise_left=left, noise_left_before=left)
         record: Any = SimpleNamespace(training=training)
         return FitResult(job.folder / "model.safetensors", record)
 

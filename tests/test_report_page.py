@@ -23,6 +23,7 @@ from nt2c.io.micrographs import write_micrograph
 from nt2c.pipeline.records import (
     ContrastRecord,
     EvaluationRecord,
+    FidelityRecord,
     FitRecord,
     ModelRecord,
     NoiseRecord,
@@ -352,7 +353,7 @@ def judged(folder: Path, training: dict[str, Any], evaluation: dict[str, Any]) -
         windows=WindowsRecord(
             windows=1, micrographs=1, size_px=8, pixel_size_a=4.0, failed=(), given=1, looked_at=1
         ),
-        noise=NoiseRecord(noise="white", judged_by=1, fidelity={}),
+        noise=NoiseRecord(noise="white", judged_by=1, fidelity=FidelityRecord()),
         contrast=ContrastRecord(k1=1.0, error=0.1, gain=1.0, per_micrograph=()),
         training=TrainingRecord.model_validate(left | training),
     )

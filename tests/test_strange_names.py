@@ -47,7 +47,7 @@ def test_windows(tmp_path):
     extract_noise(
         find_inputs([tmp_path / "raw"]), tmp_path, model, settings, ExtractOptions(device="cpu")
     )
-    assert {row["micrograph"] for row in read_places(tmp_path)} == set(NAMES)
+    assert {row.micrograph for row in read_places(tmp_path)} == set(NAMES)
     assert len(draw_overlays(tmp_path)) == len(NAMES)
 
 

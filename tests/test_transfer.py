@@ -1,5 +1,6 @@
 """Contrast is found where it is known, and weights do what they say."""
 
+import json
 import math
 
 import pytest
@@ -10,6 +11,7 @@ from nt2c.core.errors import InputError
 from nt2c.core.random import stream
 from nt2c.imaging.fourier import apply_filter, frequency_grid
 from nt2c.imaging.scale import NOISE_BAND
+from nt2c.io.records import checked
 from nt2c.noise.transfer import (
     Contrast,
     TransferSettings,
@@ -159,8 +161,9 @@ def test_spectra_vary_below_the_noise_band_and_nowhere_else() -> None:
 def test_record_gives_the_contrast_back() -> None:
     f = fields(2, 64)
     found = estimate(transfer(f["truth"], f["noise"], 1.0, 1.0), f)
-    assert Contrast.from_record(found.to_record()) == found
-    assert isinstance(found.to_record()["per_micrograph"], list)
+    stored = json.loads(json.dumps(found.to_record()))
+    assert stored == found.to_record()
+    assert checked(Contrast, stored, "contrast.json") == found
 
 
 def test_micrographs_without_signal_are_refused() -> None:

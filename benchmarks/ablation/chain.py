@@ -18,7 +18,7 @@ from nt2c.batch.stamps import model_fingerprint
 from nt2c.core.device import choose_device
 from nt2c.denoising.denoiser import load_model, prepare
 from nt2c.io.inputs import find_inputs
-from nt2c.io.records import write_json
+from nt2c.io.records import Record, write_json
 from nt2c.io.star import read_optics_star
 from nt2c.models.denoiser import DenoiserModel
 from nt2c.noise.samplers import BootstrapNoise, standardised
@@ -149,7 +149,7 @@ class Chain:
         settings: Mapping[str, Any],
         after: Sequence[Done],
         output: str,
-        work: Callable[[Path], Mapping[str, Any]],
+        work: Callable[[Path], Record | Mapping[str, object] | None],
         total: int = 1,
         inputs: Sequence[Path] = (),
     ) -> Done:
@@ -213,7 +213,7 @@ class Chain:
         design = self.subject.design
         assert design is not None, f"the noise of {self.subject.name} cannot be drawn again"
 
-        def work(folder: Path) -> dict[str, Any]:
+        def work(folder: Path) -> dict[str, object]:
             fields = [
                 prepare(field, PIXEL_A, self.coarse.pixel_size_a).scaled
                 for field in true_noise(design, TRUE_FIELDS)
@@ -229,7 +229,7 @@ class Chain:
     def _oracle_contrast(self, job: FitJob, windows: Done, noise: Done) -> Done:
         """Contrast and noise gain measured against the true noise instead of windows."""
 
-        def work(folder: Path) -> dict[str, Any]:
+        def work(folder: Path) -> dict[str, object]:
             size = split_windows(windows.folder).learn.shape[-1]
             fields = torch.from_numpy(np.load(noise.folder / _FIELDS)).float()
             squares = torch.cat([segments(field, size, size) for field in fields])

@@ -3,6 +3,7 @@
 import ast
 import inspect
 import json
+import re
 import subprocess
 import sys
 from collections import defaultdict
@@ -21,6 +22,28 @@ from nt2c.core.settings import Settings
 
 SOURCE = Path(nt2c.__file__).parent
 MOST_PARAMETERS = 8
+ANYTHING = re.compile(r"(dict|Mapping)\[str, Any\]")
+OF_ANY_CONTENT = {
+    "cli/commands.py",  # options by name, before they are settings
+    "cli/options.py",
+    "core/settings.py",  # what a file of settings holds, before it is checked
+    "io/records.py",  # JSON
+    "io/weights.py",  # the header of a file of weights, JSON
+    "napari/files.py",  # napari's own layers
+}
+HEADERS = {
+    "models/denoiser.py: DenoiserModel.from_tensors",
+    "models/denoiser.py: DenoiserModel.metadata",
+    "models/synthesizer.py: NoiseSynthesizer.__init__",
+    "models/synthesizer.py: NoiseSynthesizer.from_tensors",
+    "noise/own.py: OwnNoise.from_tensors",
+    "noise/samplers.py: BootstrapNoise.from_tensors",
+    "noise/samplers.py: ColouredNoise.from_tensors",
+    "noise/samplers.py: FittedNoise.from_tensors",
+    "noise/samplers.py: WhiteNoise.from_tensors",
+    "training/sampler_files.py: SAMPLERS",
+}
+"""What hands on the header of a file of weights as it is."""
 HEAVY = ("torch", "numpy", "scipy", "matplotlib", "accelerate", "mrcfile", "gemmi", "tifffile")
 WRONG = {
     "denoise": "a.mrc -o out --pixel-size 99",
@@ -81,6 +104,34 @@ def test_an_option_is_written_once():
     for flag, helps in texts.items():
         for uses in helps.values():
             assert len({default for _, default in uses}) == 1, flag
+
+
+def public(body, prefix=""):
+    """Yield the name and the annotations of what a module or class shows to others."""
+    for node in body:
+        match node:
+            case ast.ClassDef() if not node.name.startswith("_"):
+                yield from public(node.body, f"{prefix}{node.name}.")
+            case ast.FunctionDef() if not node.name.startswith("_") or node.name == "__init__":
+                every = node.args
+                arguments = (*every.posonlyargs, *every.args, *every.kwonlyargs)
+                notes = [one.annotation for one in arguments] + [node.returns]
+                yield prefix + node.name, notes
+            case ast.AnnAssign() if not ast.unparse(node.target).startswith("_"):
+                yield prefix + ast.unparse(node.target), [node.annotation]
+            case ast.Assign() if prefix == "" and not ast.unparse(node.targets[0]).startswith("_"):
+                yield ast.unparse(node.targets[0]), [node.value]
+
+
+def test_rooms_hand_each_other_records_and_no_dictionaries_of_anything():
+    untyped = set()
+    for path in sorted(SOURCE.rglob("*.py")):
+        module = path.relative_to(SOURCE).as_posix()
+        for name, notes in public(ast.parse(path.read_text()).body):
+            text = " ".join(ast.unparse(note) for note in notes if note is not None)
+            if ANYTHING.search(text) and module not in OF_ANY_CONTENT:
+                untyped.add(f"{module}: {name}")
+    assert untyped == HEADERS
 
 
 def test_no_function_takes_more_parameters_than_settings_would():

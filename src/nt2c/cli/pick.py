@@ -38,9 +38,9 @@ def pick(given: Pick) -> int:
 
 def told(summary: workflow.PickSummary) -> list[str]:
     """What was picked, in plain words."""
-    count, rate = len(summary.micrographs), summary.options["fdr"]
+    count, rate = len(summary.micrographs), summary.options.fdr
     few = summary.picks < _FEW * count
-    hint = [_CROWDED] if few and not (summary.options["noise"] or summary.options["fit"]) else []
+    hint = [_CROWDED] if few and not (summary.options.noise or summary.options.fit) else []
     if not summary.picks:
         return [
             f"no pick: in {plural(count, 'micrograph')} nothing stands out of the noise at a share "

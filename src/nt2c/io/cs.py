@@ -7,11 +7,12 @@ the dataset itself: so a dataset that was exported has its files beside it.
 import io
 import os
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from nt2c.core.errors import InputError
 from nt2c.io.files import atomic_path, check_regular
@@ -63,14 +64,14 @@ def cs_bytes(table: Table) -> bytes:
     return content.getvalue()
 
 
-def with_fields(table: Table, fields: dict[str, Any]) -> Table:
+def with_fields(table: Table, fields: Mapping[str, ArrayLike]) -> Table:
     """Return a copy of the rows with fields added or replaced.
 
     Parameters
     ----------
     table : structured array (n,)
         Rows.
-    fields : dict of str to array (n, ...)
+    fields : mapping of str to array (n, ...)
         New values; text may be longer than before.
     """
     values = {name: table[name] for name in table.dtype.names or ()}

@@ -5,13 +5,35 @@ import json
 import math
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass
 from pathlib import Path, PurePath
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from nt2c.core.errors import InputError
 from nt2c.io.files import atomic_path, name_file, read_bytes
+
+_Kind = TypeVar("_Kind")
+
+
+def checked(kind: type[_Kind], values: object, where: Path | str) -> _Kind:
+    """Return what a file holds as a dataclass or a `Record`.
+
+    Raises
+    ------
+    InputError
+        It is another kind of file, or of another version of nt2c.
+    """
+    try:
+        return TypeAdapter(kind).validate_python(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise InputError(
+            f"{where}: not as this version of nt2c writes it: '{key}': {first['msg']}; "
+            "run the command that made it again"
+        ) from None
 
 
 class Record(BaseModel):
@@ -21,22 +43,8 @@ class Record(BaseModel):
 
     @classmethod
     def of(cls, values: Mapping[str, Any], where: Path | str) -> Self:
-        """Return the record that a file holds.
-
-        Raises
-        ------
-        InputError
-            It is another kind of file, or of another version of nt2c.
-        """
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(map(str, first["loc"]))
-            raise InputError(
-                f"{where}: not as this version of nt2c writes it: '{key}': {first['msg']}; "
-                "run the command that made it again"
-            ) from None
+        """Return the record that a file holds; errors are those of `checked`."""
+        return checked(cls, values, where)
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -124,7 +132,10 @@ def parse_json(content: str | bytes, where: str) -> dict[str, Any]:
 
 
 def write_json(path: Path | str, value: Any) -> None:
-    """Write `value` as indented JSON, whole or not at all, converted as in `append_record`."""
+    """Write `value` as indented JSON, whole or not at all, converted as in `append_record`.
+
+    Dataclasses and records become objects.
+    """
     text = json.dumps(_plain(value), allow_nan=False, indent=2) + "\n"
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -135,6 +146,10 @@ def _line(record: Mapping[str, Any]) -> str:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return _plain(value.model_dump(mode="json", exclude_unset=isinstance(value, Record)))
+    if is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -36,7 +36,7 @@ class DenoiserModel:
     pixel_size_a: float
     metadata: dict[str, Any]
 
-    def to_tensors(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    def to_tensors(self) -> tuple[dict[str, Tensor], dict[str, object]]:
         """Half-precision tensors and metadata for a model file."""
         tensors = {k: v.to(torch.float16) for k, v in self.network.state_dict().items()}
         own = {

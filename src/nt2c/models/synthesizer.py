@@ -250,7 +250,7 @@ class NoiseSynthesizer:
         self.mean, self.correction = self.mean.to(device), self.correction.to(device)
         return self
 
-    def to_tensors(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    def to_tensors(self) -> tuple[dict[str, Tensor], dict[str, object]]:
         """Tensors and metadata for a sampler file."""
         tensors = {f"generator.{k}": v for k, v in self.generator.state_dict().items()}
         own = {

@@ -126,7 +126,7 @@ class OwnNoise:
         known = number in self.numbers
         return self.unsure[self.numbers.index(number)] if known else self.spread
 
-    def to_tensors(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    def to_tensors(self) -> tuple[dict[str, Tensor], dict[str, object]]:
         """Tensors and metadata for a file."""
         tensors = {"covariance": self.covariance, "log_gain": self.log_gain}
         own = ("sd", "spread", "numbers", "unsure", "window_px")

@@ -29,7 +29,7 @@ class NoiseSampler(Protocol):
         """Draw noise of shape (n, y, x) on the device of the generator, float32."""
         ...
 
-    def to_tensors(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    def to_tensors(self) -> tuple[dict[str, Tensor], dict[str, object]]:
         """Tensors and metadata (with "kind") from which `from_tensors` builds the sampler."""
         ...
 
@@ -87,7 +87,7 @@ class WhiteNoise:
         """Draw noise of shape (n, y, x)."""
         return torch.randn(shape, generator=generator, device=generator.device)
 
-    def to_tensors(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    def to_tensors(self) -> tuple[dict[str, Tensor], dict[str, object]]:
         """Nothing to keep but the kind."""
         return {}, {"kind": self.kind}
 
@@ -127,7 +127,7 @@ class ColouredNoise:
         """Draw noise of shape (n, y, x)."""
         return gaussian_field(self.covariance, shape, generator)
 
-    def to_tensors(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    def to_tensors(self) -> tuple[dict[str, Tensor], dict[str, object]]:
         """Autocovariance and kind."""
         return {"covariance": self.covariance}, {"kind": self.kind}
 
@@ -178,7 +178,7 @@ class BootstrapNoise:
         fields = apply_filter(patchwork, gain.clamp(1 / _GREATEST_GAIN, _GREATEST_GAIN))
         return fields[:, : shape[1], : shape[2]].contiguous()
 
-    def to_tensors(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    def to_tensors(self) -> tuple[dict[str, Tensor], dict[str, object]]:
         """Windows, autocovariance and kind."""
         tensors = {"windows": self.windows, "covariance": self.covariance}
         return tensors, {"kind": self.kind}

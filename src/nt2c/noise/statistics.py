@@ -1,7 +1,6 @@
 """How faithful synthetic noise is: measures against held-out real windows, with uncertainties."""
 
 from dataclasses import dataclass, fields
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -66,7 +65,7 @@ class Fidelity:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in values.items() if isinstance(value, Measure)}
 
-    def to_record(self) -> dict[str, Any]:
+    def to_record(self) -> dict[str, object]:
         """Everything for a record in JSON."""
         return {
             "real_count": self.real_count,

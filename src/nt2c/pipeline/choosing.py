@@ -7,8 +7,7 @@ trained one and its start, which is often better than either (Wortsman et al. 20
 import copy
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -44,10 +43,6 @@ class Choice:
     taken: str
     why: str
     errors: dict[str, dict[str, float | None]]
-
-    def to_record(self) -> dict[str, Any]:
-        """Return what JSON can hold."""
-        return asdict(self)
 
 
 def choose(errors: Errors, baseline: str) -> Choice:

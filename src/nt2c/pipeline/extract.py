@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,6 +29,12 @@ from nt2c.noise.extraction import (
 from nt2c.noise.spectra import power_spectra
 from nt2c.pipeline.options import ExtractOptions
 from nt2c.pipeline.raw_windows import write_raw_windows
+from nt2c.pipeline.records import (
+    ExtractionRecord,
+    SkippedRecord,
+    SourceRecord,
+    SpectrumRecord,
+)
 from nt2c.pipeline.window_choice import Choice, Found, choose, sizes_px
 from nt2c.pipeline.window_files import clear, write_prepared, write_windows
 
@@ -50,7 +55,7 @@ def extract_noise(
     settings: ExtractionSettings | None = None,
     options: ExtractOptions | None = None,
     on_file: Callable[[FileOutcome], None] | None = None,
-) -> dict[str, Any]:
+) -> ExtractionRecord:
     """Find windows without particles in micrographs, and write them into a folder.
 
     One micrograph is held at a time. A file that cannot be used is left out and named.
@@ -73,11 +78,8 @@ def extract_noise(
 
     Returns
     -------
-    dict
-        What `summary.json` holds: `windows`, their number; `micrographs` that gave them; their
-        `size_px` at `pixel_size_a`; the `evidence_limit`; `spectrum`, the power per ring, 1 for
-        white noise of variance 1; a record `per_micrograph`; `skipped` files with the reason;
-        `warnings`.
+    ExtractionRecord
+        What `summary.json` holds.
 
     Raises
     ------
@@ -231,29 +233,31 @@ def _summary(
     working_a: float,
     windows: Tensor,
     settings: ExtractionSettings,
-) -> dict[str, Any]:
+) -> ExtractionRecord:
     counts = {one.name: len(own) for one, own in choice.taken}
-    return {
-        "windows": len(windows),
-        "micrographs": sum(count > 0 for count in counts.values()),
-        "size_px": choice.size_px,
-        "pixel_size_a": working_a,
-        "evidence_limit": choice.level[0],
-        "variance": float(windows.var()),
-        "spectrum": _spectrum(windows, working_a),
-        "per_micrograph": [
-            {
-                "name": one.name,
-                "path": one.path.absolute(),
-                "windows": counts.get(one.name, 0),
-                "contrast": one.contrast,
-            }
+    return ExtractionRecord(
+        windows=len(windows),
+        micrographs=sum(count > 0 for count in counts.values()),
+        size_px=choice.size_px,
+        pixel_size_a=working_a,
+        evidence_limit=choice.level[0],
+        variance=float(windows.var()),
+        spectrum=_spectrum(windows, working_a),
+        per_micrograph=tuple(
+            SourceRecord(
+                name=one.name,
+                path=one.path.absolute(),
+                windows=counts.get(one.name, 0),
+                contrast=one.contrast,
+            )
             for one in found
-        ],
-        "skipped": [{"path": o.path, "reason": o.reason} for o in outcomes if o.reason],
-        "warnings": _warnings(choice, settings),
-        "settings": settings.model_dump(mode="json"),
-    }
+        ),
+        skipped=tuple(
+            SkippedRecord(path=str(o.path), reason=o.reason) for o in outcomes if o.reason
+        ),
+        warnings=tuple(_warnings(choice, settings)),
+        settings=settings.model_dump(mode="json"),
+    )
 
 
 def _warnings(choice: Choice, settings: ExtractionSettings) -> list[str]:
@@ -273,13 +277,13 @@ def _warnings(choice: Choice, settings: ExtractionSettings) -> list[str]:
     return warnings
 
 
-def _spectrum(windows: Tensor, pixel_size_a: float) -> dict[str, list[float]]:
+def _spectrum(windows: Tensor, pixel_size_a: float) -> SpectrumRecord:
     """Mean power per ring of the windows; 1 for white noise of variance 1."""
     size = windows.shape[-1]
     power = power_spectra(windows - windows.mean((-2, -1), keepdim=True)).mean(0)
     mean = Rings.nearest((size, size)).means(power)[1 : size // 2]
     frequency = torch.arange(1, size // 2) / (size * pixel_size_a)
-    return {"frequency": frequency.tolist(), "power": mean.tolist()}
+    return SpectrumRecord(frequency=tuple(frequency.tolist()), power=tuple(mean.tolist()))
 
 
 def _evenly(items: Sequence[MicrographInput], most: int) -> list[MicrographInput]:

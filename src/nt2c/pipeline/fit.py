@@ -8,7 +8,7 @@ are too quiet. A short first round, whose model finds the windows anew, mends th
 """
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,15 @@ from nt2c.pipeline.extract import FileOutcome, extract_noise
 from nt2c.pipeline.job import FitJob, Watch
 from nt2c.pipeline.learning import SAMPLER, learn_noise
 from nt2c.pipeline.options import ExtractOptions
-from nt2c.pipeline.records import FitRecord
+from nt2c.pipeline.records import (
+    ContrastRecord,
+    FitRecord,
+    NoiseRecord,
+    SkippedRecord,
+    StageRecord,
+    TrainingRecord,
+    WindowsRecord,
+)
 from nt2c.pipeline.stages import Outcome, Stage, finished, run_stage
 from nt2c.pipeline.training import CONTRAST, MODEL, Earlier, find_contrast, train_final
 from nt2c.training.processes import Team, join
@@ -50,7 +58,7 @@ class FitResult:
         return self.record.windows.failed
 
 
-Work = Callable[[Path], Mapping[str, Any]]
+Work = Callable[[Path], StageRecord | None]
 
 
 def fit(job: FitJob, watch: Watch) -> FitResult:
@@ -111,9 +119,16 @@ class _Progress:
         return sum(outcome.seconds for outcome in self.done.values())
 
     def do(
-        self, name: str, stage: Stage, work: Work, total: int, *, together: bool = False
+        self,
+        name: str,
+        kind: type[StageRecord],
+        stage: Stage,
+        work: Work,
+        total: int,
+        *,
+        together: bool = False,
     ) -> Outcome:
-        """Do a stage unless it is done; `name` may have words before the kind of stage.
+        """Do a stage unless it is done, and tell what the record that is of a `kind` says.
 
         Where processes train together, all of them do the work that is done `together`, but what
         counts is what the first one leaves.
@@ -123,9 +138,10 @@ class _Progress:
             if together and not self.team.first:
                 work(stage.folder)
         outcome = self.team.lead(lambda: run_stage(stage, work))
-        said = verdicts.say(name.split()[-1], outcome.record)
+        record = kind.of(outcome.record, stage.folder)
+        said = verdicts.say(record)
         self.watch.verdict(name, said, outcome.seconds, reused=outcome.reused)
-        for warning in outcome.record.get("warnings", ()):
+        for warning in record.warnings:
             self.watch.warn(warning)
         self.done[name], self.said[name] = outcome, said
         return outcome
@@ -139,18 +155,21 @@ def _round(job: FitJob, progress: _Progress, prefix: str = "", share: float = 1.
     recipe, watch = job.recipe, progress.watch
     windows = progress.do(
         prefix + WINDOWS,
+        WindowsRecord,
         _windows_stage(job),
         lambda f: _extract(job, f, watch),
         min(len(job.inputs), recipe.extraction.micrographs),
     )
     contrast = progress.do(
         prefix + CONTRAST_STAGE,
+        ContrastRecord,
         _contrast_stage(job, windows),
         lambda f: find_contrast(job, job.folder / WINDOWS, f),
         1,
     )
     noise = progress.do(
         prefix + NOISE,
+        NoiseRecord,
         _noise_stage(job, windows),
         lambda f: learn_noise(job, job.folder / WINDOWS, f, watch),
         recipe.synthesizer.optimizer.steps if recipe.noise == "wgan" else 1,
@@ -160,6 +179,7 @@ def _round(job: FitJob, progress: _Progress, prefix: str = "", share: float = 1.
     seconds = share * (job.time_s - progress.seconds) if job.time_s is not None else None
     progress.do(
         prefix + TRAINING,
+        TrainingRecord,
         _training_stage(job, [windows, noise, contrast]),
         lambda f: train_final(job, earlier, f, watch, seconds),
         recipe.optimizer.steps,
@@ -257,7 +277,7 @@ def _record(job: FitJob, progress: _Progress) -> dict[str, Any]:
     }
 
 
-def _extract(job: FitJob, folder: Path, watch: Watch) -> Mapping[str, Any]:
+def _extract(job: FitJob, folder: Path, watch: Watch) -> WindowsRecord:
     """Find particle-free windows; leave them in `folder`."""
     done = 0
 
@@ -279,9 +299,10 @@ def _extract(job: FitJob, folder: Path, watch: Watch) -> Mapping[str, Any]:
         ),
         on_file=tell,
     )
-    failed = [_named(Path(one["path"]), one["reason"]) for one in summary["skipped"]]
-    return {**summary, "failed": failed, "given": len(job.inputs), "looked_at": done}
+    failed = [_named(one) for one in summary.skipped]
+    seen = {"failed": failed, "given": len(job.inputs), "looked_at": done}
+    return WindowsRecord.of(summary.model_dump(mode="json") | seen, folder)
 
 
-def _named(path: Path, reason: str) -> str:
-    return reason if str(path) in reason else f"{path}: {reason}"
+def _named(one: SkippedRecord) -> str:
+    return one.reason if one.path in one.reason else f"{one.path}: {one.reason}"

@@ -1,9 +1,7 @@
 """What can be said of a fitted model without the truth."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -15,6 +13,7 @@ from nt2c.io.matching import SameName
 from nt2c.io.micrographs import open_micrograph
 from nt2c.models.denoiser import DenoiserModel
 from nt2c.pipeline.job import FitJob, Watch
+from nt2c.pipeline.records import IndependentRecord, Recovered
 from nt2c.pipeline.window_files import load_prepared, prepared_paths, read_places
 
 
@@ -45,8 +44,8 @@ def noise_left(model: DenoiserModel, windows: Path, device: str = "auto") -> Noi
             estimate = denoiser.estimate(scaled.to(denoiser.device)).cpu()
         everywhere.append(float(estimate.var()))
         for row in rows:
-            if row["micrograph"] == path.stem:
-                y, x, size = (int(row[key]) for key in ("y_px", "x_px", "size_px"))
+            if row.micrograph == path.stem:
+                y, x, size = row.y_px, row.x_px, row.size_px
                 before.append(float(scaled[y : y + size, x : x + size].var()))
                 after.append(float(estimate[y : y + size, x : x + size].var()))
     left = sum(after) / len(after)
@@ -55,7 +54,7 @@ def noise_left(model: DenoiserModel, windows: Path, device: str = "auto") -> Noi
 
 def judge_independent(
     job: FitJob, denoised: Path, independent: Path, watch: Watch
-) -> Mapping[str, Any]:
+) -> IndependentRecord:
     """Score raw, coarsely denoised and denoised micrographs by independent exposures.
 
     Parameters
@@ -71,9 +70,9 @@ def judge_independent(
 
     Returns
     -------
-    mapping
-        `fraction` of the signal recovered for each method, all fields pooled; `fields`, the same
-        for each; `failed`, a message for each micrograph that could not be scored.
+    IndependentRecord
+        What is recovered of the signal, and a message for each micrograph that could not be
+        scored.
 
     Raises
     ------
@@ -109,10 +108,10 @@ def judge_independent(
         for method in ("raw", "coarse", "fitted")
     }
     fields = {
-        field: {method: score.fraction for method, score in own.items()}
+        field: Recovered(**{method: score.fraction for method, score in own.items()})
         for field, own in scores.items()
     }
-    return {"fraction": pooled, "fields": fields, "failed": failed}
+    return IndependentRecord(fraction=Recovered(**pooled), fields=fields, failed=tuple(failed))
 
 
 def _image(path: Path) -> Image:

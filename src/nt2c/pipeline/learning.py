@@ -1,6 +1,6 @@
 """The stage that learns the noise: a sampler from windows, judged on windows held out."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from nt2c.noise.kinds import NoiseKind
 from nt2c.noise.samplers import FITTED, ColouredNoise, NoiseSampler
 from nt2c.noise.statistics import LEAST_WINDOWS, Fidelity, compare
 from nt2c.pipeline.job import FitJob, Watch
+from nt2c.pipeline.records import NoiseRecord
 from nt2c.pipeline.window_files import load_windows, read_places
 from nt2c.training.processes import join
 from nt2c.training.recorrupted import excess_kurtosis, is_gaussian
@@ -51,8 +52,8 @@ def split_windows(folder: Path) -> Split:
     """
     windows, pixel_size_a = load_windows(folder)
     rows = read_places(folder)
-    names, groups = np.unique([row["micrograph"] for row in rows], return_inverse=True)
-    heights = np.array([float(row["y_px"]) for row in rows])
+    names, groups = np.unique([row.micrograph for row in rows], return_inverse=True)
+    heights = np.array([float(row.y_px) for row in rows])
     judged = np.zeros(len(rows), bool)
     for number in range(len(names)):
         own = np.flatnonzero(groups == number)
@@ -71,7 +72,7 @@ def split_windows(folder: Path) -> Split:
     )
 
 
-def learn_noise(job: FitJob, windows: Path, folder: Path, watch: Watch) -> Mapping[str, Any]:
+def learn_noise(job: FitJob, windows: Path, folder: Path, watch: Watch) -> NoiseRecord | None:
     """Fit the recipe's sampler, leave it in `folder` and return how like the noise it is.
 
     A coloured Gaussian field is judged beside it, and takes the place of a WGAN that is not better
@@ -90,7 +91,7 @@ def learn_noise(job: FitJob, windows: Path, folder: Path, watch: Watch) -> Mappi
         on_step=lambda step, loss: watch.advance(step),
     )
     if not join(job.device).first:
-        return {}
+        return None
 
     def judged(one: NoiseSampler) -> Fidelity:
         return judge_sampler(one, split, seed=recipe.seed, device=job.device)
@@ -113,12 +114,13 @@ def learn_noise(job: FitJob, windows: Path, folder: Path, watch: Watch) -> Mappi
                 sampler, fidelity = coloured, beside
                 del record["coloured"]
     write_sampler(folder / SAMPLER, sampler, split.pixel_size_a)
-    return record | {
+    record |= {
         "noise": sampler.kind,
         "asked": recipe.noise,
         "instead": instead,
         "fidelity": fidelity.to_record(),
     }
+    return NoiseRecord.of(record, folder)
 
 
 def _better(fidelity: Fidelity, other: Fidelity) -> bool:

@@ -4,9 +4,10 @@ The files hold more: every figure and setting. What is here is what is read agai
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Any
 
-from pydantic import BeforeValidator, model_validator
+from pydantic import ConfigDict, JsonValue, model_validator
 
 from nt2c.io.records import Record
 
@@ -22,19 +23,26 @@ class Figure(Record):
     differs: bool
 
 
-def _figures(given: Any) -> Any:
-    """Those values of a fidelity that are measures."""
-    if not isinstance(given, Mapping):
-        return given
-    return {name: own for name, own in given.items() if own is None or isinstance(own, Mapping)}
+class FidelityRecord(Record):
+    """Measures of a sampler, those of `noise.statistics.SHOWN`; None of one that was not taken."""
 
+    model_config = ConfigDict(extra="allow")
 
-Figures = Annotated[dict[str, Figure | None], BeforeValidator(_figures)]
-"""Measures of a sampler by their names; None of one that was not taken."""
+    radial_error: Figure | None = None
+    spectrum_error: Figure | None = None
+    autocorrelation_error: Figure | None = None
+    ks_distance: Figure | None = None
+    excess_kurtosis: Figure | None = None
+    local_variance_spread: Figure | None = None
+    sliced_wasserstein: Figure | None = None
+    diversity: Figure | None = None
+    classifier_auc: Figure | None = None
 
 
 class StageRecord(Record):
-    """What every stage says: a sentence, its time, warnings."""
+    """What every stage says: a sentence, its time, warnings. It holds more than is read again."""
+
+    model_config = ConfigDict(extra="allow")
 
     verdict: str = ""
     seconds: float = 0.0
@@ -48,15 +56,60 @@ class SkippedRecord(Record):
     reason: str
 
 
+class SourceRecord(Record):
+    """A micrograph that windows were looked for in: how many it gave, and how much it shows."""
+
+    name: str
+    path: Path
+    windows: int
+    contrast: float
+
+
+class SpectrumRecord(Record):
+    """Power per ring, 1 for white noise of variance 1, at frequencies in 1/angstrom."""
+
+    frequency: tuple[float, ...]
+    power: tuple[float, ...]
+
+
 class ExtractionRecord(Record):
-    """`summary.json` of windows: how many, in how many micrographs, how large; what failed."""
+    """`summary.json` of windows.
+
+    Attributes
+    ----------
+    windows, micrographs : int
+        Number of windows, and of micrographs that gave them.
+    size_px : int
+        Their side.
+    pixel_size_a : float
+        Their pixel size, angstrom.
+    evidence_limit : float
+        How much sign of signal they may show.
+    variance : float
+        Of all their pixels.
+    spectrum : SpectrumRecord
+        Their power.
+    per_micrograph : tuple of SourceRecord
+        Those that could be used.
+    skipped : tuple of SkippedRecord
+        Those that could not.
+    warnings : tuple of str
+        What to look at.
+    settings : mapping
+        Which windows were wanted, of whatever version.
+    """
 
     windows: int
     micrographs: int
     size_px: int
     pixel_size_a: float
-    warnings: tuple[str, ...]
+    evidence_limit: float
+    variance: float
+    spectrum: SpectrumRecord
+    per_micrograph: tuple[SourceRecord, ...]
     skipped: tuple[SkippedRecord, ...]
+    warnings: tuple[str, ...]
+    settings: Mapping[str, JsonValue]
 
 
 class WindowsRecord(StageRecord):
@@ -76,8 +129,8 @@ class NoiseRecord(StageRecord):
 
     noise: str
     judged_by: int
-    fidelity: Figures
-    coloured: Figures | None = None
+    fidelity: FidelityRecord
+    coloured: FidelityRecord | None = None
     instead: str = ""
 
 

@@ -23,10 +23,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pydantic import JsonValue
+
 from nt2c.core.errors import InputError, SettingsError
 from nt2c.core.revision import Part, made_by
 from nt2c.io.files import is_temporary, remove_stale_temporaries
-from nt2c.io.records import read_json, write_json
+from nt2c.io.records import Record, read_json, write_json
 
 STAMP = "stage.json"
 BEGUN = "begun.json"
@@ -55,7 +57,7 @@ class Stage:
     """
 
     folder: Path
-    settings: Mapping[str, Any]
+    settings: Mapping[str, object]
     inputs: Sequence[Path] = ()
     after: Sequence[str] = ()
     outputs: Sequence[str] = ()
@@ -78,7 +80,7 @@ class Outcome:
     ----------
     key : str
         Of the stage, for those after it.
-    record : dict
+    record : mapping
         What the work returned, as read back from the stamp.
     seconds : float
         Time of the work since its last start.
@@ -87,12 +89,14 @@ class Outcome:
     """
 
     key: str
-    record: dict[str, Any]
+    record: Mapping[str, JsonValue]
     seconds: float
     reused: bool
 
 
-def run_stage(stage: Stage, work: Callable[[Path], Mapping[str, Any]]) -> Outcome:
+def run_stage(
+    stage: Stage, work: Callable[[Path], Record | Mapping[str, object] | None]
+) -> Outcome:
     """Do a stage unless it is done; resume it where a run with the same key was interrupted.
 
     Parameters
@@ -100,8 +104,9 @@ def run_stage(stage: Stage, work: Callable[[Path], Mapping[str, Any]]) -> Outcom
     stage : Stage
         What to do.
     work : callable
-        Receives the folder, leaves the outputs there and returns a record for the stamp. What it
-        finds in the folder, an interrupted run of the same stage has left.
+        Receives the folder, leaves the outputs there and returns a record for the stamp, if there
+        is something to say. What it finds in the folder, an interrupted run of the same stage has
+        left.
 
     Raises
     ------
@@ -114,7 +119,7 @@ def run_stage(stage: Stage, work: Callable[[Path], Mapping[str, Any]]) -> Outcom
         return done
     _prepare(stage)
     started = time.perf_counter()
-    record = dict(work(stage.folder))
+    record = work(stage.folder)
     missing = [name for name in stage.outputs if not (stage.folder / name).exists()]
     assert not missing, f"{stage.folder}: the stage left no {', '.join(missing)}"
     stamp = {
@@ -125,7 +130,7 @@ def run_stage(stage: Stage, work: Callable[[Path], Mapping[str, Any]]) -> Outcom
         "settings": dict(stage.settings),
         "inputs": [_file_key(path) for path in stage.inputs],
         "after": list(stage.after),
-        "record": record,
+        "record": record or {},
     }
     write_json(stage.folder / STAMP, stamp)
     read_back = finished(stage)

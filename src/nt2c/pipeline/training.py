@@ -1,9 +1,8 @@
 """The stages that use what was learned: contrast of the particles, and the final denoiser."""
 
-import json
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from nt2c.core.device import choose_device
 from nt2c.core.errors import InputError
 from nt2c.core.random import stream
 from nt2c.denoising.denoiser import load_model
-from nt2c.io.records import read_records, write_json
+from nt2c.io.records import checked, read_json, read_records, write_json
 from nt2c.io.weights import write_weights
 from nt2c.models.denoiser import DenoiserModel
 from nt2c.noise.samplers import BootstrapNoise, NoiseSampler
@@ -43,6 +42,7 @@ from nt2c.pipeline.own_noise import (
     prepared_micrographs,
     taught,
 )
+from nt2c.pipeline.records import ContrastRecord, TrainingRecord
 from nt2c.pipeline.settings import FitRecipe
 from nt2c.pipeline.specimen import species_from_file
 from nt2c.simulation.bank import Species
@@ -71,7 +71,7 @@ class Earlier:
     contrast: Path
 
 
-def find_contrast(job: FitJob, windows: Path, folder: Path) -> Mapping[str, Any]:
+def find_contrast(job: FitJob, windows: Path, folder: Path) -> ContrastRecord:
     """Measure how strong the particles of the micrographs are; leave that in `folder`."""
     recipe = job.recipe
     contrast = measure_contrast(
@@ -84,25 +84,21 @@ def find_contrast(job: FitJob, windows: Path, folder: Path) -> Mapping[str, Any]
         device=choose_device(job.device),
         species=_species(job),
     )
-    record = _rounded(contrast.to_record())
+    # Cut to six digits: the last bits of large sums differ from run to run.
+    record = {name: _cut(value) for name, value in asdict(contrast).items()}
     write_json(folder / CONTRAST, record)
-    return record
+    return ContrastRecord.of(record, folder / CONTRAST)
 
 
-def _rounded(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Cut numbers to six digits: the last bits of large sums differ from run to run."""
-
-    def cut(value: Any) -> Any:
-        if isinstance(value, list):
-            return [cut(item) for item in value]
-        return float(f"{value:.6g}") if isinstance(value, float) else value
-
-    return {key: cut(value) for key, value in record.items()}
+def _cut(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(map(_cut, value))
+    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 def train_final(
     job: FitJob, earlier: Earlier, folder: Path, watch: Watch, seconds: float | None = None
-) -> Mapping[str, Any]:
+) -> TrainingRecord | None:
     """Train the denoiser on transferred pairs; leave the best of it and of what it started from,
     and noisy examples of the pairs, in `folder`.
 
@@ -131,28 +127,24 @@ def train_final(
         on_step=lambda step, loss: watch.advance(step, loss=loss),
     )
     if not join(job.device).first:
-        return {}
-    record: dict[str, Any] = {
-        "precision": model.metadata["precision"],
-        "steps": settings.optimizer.steps,
-    }
+        return None
+    precision, choice = model.metadata["precision"], None
     if trained_on:
         model, choice = _best(job, earlier, split, model, own.micrographs)
-        record["choice"] = choice.to_record()
     examples = torch.cat([source.fields(draw, 1).noisy[0] for draw in range(_EXAMPLE_COUNT)])
     np.save(folder / EXAMPLES, examples.half().cpu().numpy())
     write_weights(folder / MODEL, *model.to_tensors())
     written = load_model(folder / MODEL)
-    return (
-        read_records(folder / LOG)[-1]
-        | record
-        | {
-            "noise_left": asdict(noise_left(written, earlier.windows, job.device)),
-            "noise_left_before": asdict(noise_left(job.coarse, earlier.windows, job.device)),
-            "on_micrographs": own.crops is not None,
-            "warnings": list(own.warnings),
-        }
-    )
+    record = read_records(folder / LOG)[-1] | {
+        "precision": precision,
+        "steps": settings.optimizer.steps,
+        **({"choice": asdict(choice)} if choice else {}),
+        "noise_left": asdict(noise_left(written, earlier.windows, job.device)),
+        "noise_left_before": asdict(noise_left(job.coarse, earlier.windows, job.device)),
+        "on_micrographs": own.crops is not None,
+        "warnings": own.warnings,
+    }
+    return TrainingRecord.of(record, folder)
 
 
 def _simulated_alone(recipe: FitRecipe) -> FitRecipe:
@@ -233,7 +225,7 @@ def _best(
             for name, model in candidates.items()
         }
     choice = choose(errors, GIVEN if GIVEN in candidates else START)
-    metadata = fitted.metadata | {"choice": choice.to_record()}
+    metadata = fitted.metadata | {"choice": asdict(choice)}
     return DenoiserModel(candidates[choice.taken].network, fitted.pixel_size_a, metadata), choice
 
 
@@ -289,8 +281,8 @@ def _source(
     job: FitJob, earlier: Earlier, sampler: NoiseSampler, transfer: TransferSettings
 ) -> TransferSource:
     recipe = job.recipe
-    stored = json.loads((earlier.contrast / CONTRAST).read_text(encoding="utf-8"))
+    path = earlier.contrast / CONTRAST
     made_of = FieldsLikeReal(
-        _simulation(job), transfer, Contrast.from_record(stored), sampler, _species(job)
+        _simulation(job), transfer, checked(Contrast, read_json(path), path), sampler, _species(job)
     )
     return TransferSource(made_of, recipe.pairs, recipe.seed, choose_device(job.device))

@@ -1,14 +1,12 @@
 """What came out of each stage, in a sentence."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from nt2c.core.words import plural
 from nt2c.pipeline.learning import FEW
 from nt2c.pipeline.records import (
     ContrastRecord,
-    Figures,
+    FidelityRecord,
     NoiseRecord,
+    StageRecord,
     TrainingRecord,
     WindowsRecord,
 )
@@ -35,7 +33,7 @@ def of_windows(record: WindowsRecord) -> str:
 def of_noise(record: NoiseRecord) -> str:
     """How like the noise the sampler's draws are, beside a coloured Gaussian field's."""
     own, beside = record.fidelity, record.coloured
-    error, judges = own["radial_error"], record.judged_by
+    error, judges = own.radial_error, record.judged_by
     few = f"; judged by only {plural(judges, 'window')}, which says little" if judges < FEW else ""
     spectrum = (
         f"spectrum agrees to {percent(error.value)} in every ring (chance: "
@@ -49,8 +47,8 @@ def of_noise(record: NoiseRecord) -> str:
     )
 
 
-def _auc(fidelity: Figures) -> str:
-    auc = fidelity["classifier_auc"]
+def _auc(fidelity: FidelityRecord) -> str:
+    auc = fidelity.classifier_auc
     return "not measured" if auc is None else f"{auc.value:.2f}"
 
 
@@ -79,13 +77,15 @@ def of_training(record: TrainingRecord) -> str:
     )
 
 
-def say(kind: str, record: Mapping[str, Any]) -> str:
-    """Return the sentence for what a stage left in its stamp."""
-    where = f"the record of the {kind}"
-    if kind == "windows":
-        return of_windows(WindowsRecord.of(record, where))
-    if kind == "noise":
-        return of_noise(NoiseRecord.of(record, where))
-    if kind == "contrast":
-        return of_contrast(ContrastRecord.of(record, where))
-    return of_training(TrainingRecord.of(record, where))
+def say(record: StageRecord) -> str:
+    """Return the sentence for what came out of a stage."""
+    match record:
+        case WindowsRecord():
+            return of_windows(record)
+        case NoiseRecord():
+            return of_noise(record)
+        case ContrastRecord():
+            return of_contrast(record)
+        case TrainingRecord():
+            return of_training(record)
+    raise TypeError(f"{type(record).__name__}: what came out of this stage has no sentence")

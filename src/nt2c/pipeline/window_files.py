@@ -9,6 +9,7 @@ pictures of them (see `nt2c.report.windows`).
 import csv
 import json
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -98,10 +99,32 @@ def write_windows(choice: Choice, folder: Path) -> Tensor:
     return stacked
 
 
-def read_places(folder: Path) -> list[dict[str, str]]:
-    """Rows of the table of windows, in their order, by the names in `COLUMNS`."""
+@dataclass(frozen=True)
+class Place:
+    """Where a window was taken: name of the micrograph, top left corner and side in pixels of the
+    prepared micrograph, and the sign of signal there.
+    """
+
+    micrograph: str
+    y_px: int
+    x_px: int
+    size_px: int
+    evidence: float
+
+
+def read_places(folder: Path) -> list[Place]:
+    """Places of the windows, in their order."""
     with (folder / PLACES).open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-        return list(csv.DictReader(file))
+        return [
+            Place(
+                row["micrograph"],
+                int(row["y_px"]),
+                int(row["x_px"]),
+                int(row["size_px"]),
+                float(row["evidence"]),
+            )
+            for row in csv.DictReader(file)
+        ]
 
 
 def load_windows(folder: Path | str) -> tuple[Float[Tensor, "n s s"], float]:

@@ -37,8 +37,8 @@ _MOST_BYTES = 3 * 1024**3
 _BYTES_PER_PX = 40  # of a raw image: it, the denoised one, and what is measured on both
 
 Grey = NDArray[np.float32]
-Item = dict[str, Any]
-Shown = tuple[Item, list[str], str]
+_Item = dict[str, Any]
+_Shown = tuple[_Item, list[str], str]
 """What the page says of a micrograph, its pictures, and why it could not be shown."""
 
 
@@ -100,7 +100,7 @@ def write_report(
     return Written(path, " ".join([verdict, *remarks]), tuple(failed))
 
 
-def _items(source: Source, segment_px: int) -> Iterator[Shown]:
+def _items(source: Source, segment_px: int) -> Iterator[_Shown]:
     """Look at each micrograph, several at a time; come in order."""
     look_at = partial(
         _shown,
@@ -120,8 +120,8 @@ def _shown(
     segment_px: int,
     room: tuple[Room, Room],
     gate: MemoryGate,
-) -> Shown:
-    item: Item = {"name": result.input.name, "status": result.status, "hints": []}
+) -> _Shown:
+    item: _Item = {"name": result.input.name, "status": result.status, "hints": []}
     item["notes"] = [*([result.message] if result.message else []), *result.warnings]
     if result.status == "failed" or (result.status == "left" and source.about):
         return item, [], ""
@@ -181,7 +181,7 @@ def _picks(
 ) -> list[list[float]] | None:
     """Place, radii and q of the picks of a micrograph, in shares of it; None if not picked on."""
     picks = source.picks.get(result.input.absolute())
-    if picks is None or source.picking["picks"] > MOST_SHOWN:
+    if picks is None or (source.picking and source.picking.picks > MOST_SHOWN):
         return None
     (rows, columns), radius_px = shape, 0.5 / pixel_size_a
     return [
@@ -196,7 +196,7 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.3g}")
 
 
-def _verdict(items: Sequence[Item], source: Source) -> list[str]:
+def _verdict(items: Sequence[_Item], source: Source) -> list[str]:
     """What became of the micrographs, and how many to look at; empty where none was denoised."""
     if source.about is None:
         return []
@@ -225,7 +225,7 @@ def _model(about: RunRecord) -> str:
     return about.model or "(unnamed)"
 
 
-def _counts(items: Sequence[Item]) -> Table:
+def _counts(items: Sequence[_Item]) -> Table:
     counts = Counter(item["status"] for item in items)
     names = {
         "done": "denoised",
@@ -242,7 +242,7 @@ def _counts(items: Sequence[Item]) -> Table:
     return Table(["micrographs", "number"], rows)
 
 
-def _hints(items: Sequence[Item]) -> Table:
+def _hints(items: Sequence[_Item]) -> Table:
     counts = Counter(key for item in items for key in item["hints"])
     rows = [
         [hint.label, str(counts[hint.key]), hint.measured, hint.advice]
@@ -252,7 +252,7 @@ def _hints(items: Sequence[Item]) -> Table:
     return Table(["hint", "micrographs", "told from", "what to do"], rows, words=True)
 
 
-def _data(items: Sequence[Item], curves: dict[str, list[float]], segment_px: int) -> str:
+def _data(items: Sequence[_Item], curves: dict[str, list[float]], segment_px: int) -> str:
     """JSON for the script of the page; "<" is written so that no tag can end it."""
     data = {
         "items": items,

@@ -191,8 +191,8 @@ def _synthesized(folder: Path, learned: Learned) -> Section:
 def _noise(learned: Learned, stage: NoiseRecord) -> Section:
     rows = []
     for name, title in SHOWN.items():
-        row = [title, _figure(stage.fidelity[name])]
-        rows.append([*row, _figure(stage.coloured[name])] if stage.coloured else row)
+        row = [title, _figure(getattr(stage.fidelity, name))]
+        rows.append([*row, _figure(getattr(stage.coloured, name))] if stage.coloured else row)
     columns = ["", stage.noise, *(["coloured Gaussian"] if stage.coloured else [])]
     note = (
         f"Against {plural(stage.judged_by, 'window')} that were not learned from, with "

@@ -4,20 +4,20 @@ import csv
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from nt2c.batch.summary import FileResult, RunRecord, read_summary, summary_path
 from nt2c.core.errors import InputError
 from nt2c.io.picks_written import PICKS
-from nt2c.io.records import Record, read_json
+from nt2c.io.records import Record
 from nt2c.pipeline.fit import RECORD
-from nt2c.pipeline.records import EvaluationRecord, FitRecord
+from nt2c.pipeline.records import EvaluationRecord, ExtractionRecord, FitRecord
 from nt2c.pipeline.window_files import PREPARED, read_places
 from nt2c.workflows.fit import DENOISED, EVALUATION
 from nt2c.workflows.fit import PICKS as DEFAULT_PICKS
-from nt2c.workflows.pick import SUMMARY
+from nt2c.workflows.pick import SUMMARY, PickingRecord
 
 _Kept = TypeVar("_Kept", bound=Record)
 
@@ -43,8 +43,8 @@ class Source:
         What was measured after a fit.
     frames : dict
         Windows of noise of each micrograph, by its absolute path.
-    picking : dict
-        What `summary.json` of picks says; empty without any.
+    picking : PickingRecord or None
+        What `summary.json` of picks says, if there are some.
     picks : dict
         (x and y in pixels, diameter in angstrom, q) of the picks of each micrograph, by its
         absolute path.
@@ -56,7 +56,7 @@ class Source:
     fit: FitRecord | None
     evaluation: EvaluationRecord | None
     frames: dict[Path, list[Frame]]
-    picking: dict[str, Any] = field(default_factory=dict)
+    picking: PickingRecord | None = None
     picks: dict[Path, list[Frame]] = field(default_factory=dict)
 
     @property
@@ -94,16 +94,14 @@ def find_source(folder: Path | str) -> Source:
     frames = _frames(folder / "windows") if fit else {}
     evaluation = _read(EvaluationRecord, folder / EVALUATION) if fit else None
     picking = folder / DEFAULT_PICKS / SUMMARY
-    picked = read_json(picking) if picking.is_file() else {}
+    picked = _read(PickingRecord, picking)
     picks = _picks(picking.with_name(PICKS), picked) if picked else {}
     return Source(folder, tuple(results), about, fit, evaluation, frames, picked, picks)
 
 
-def _picks(path: Path, picking: dict[str, Any]) -> dict[Path, list[Frame]]:
+def _picks(path: Path, picking: PickingRecord) -> dict[Path, list[Frame]]:
     """Picks of each micrograph that was picked on; of one without any, an empty list."""
-    picks: dict[Path, list[Frame]] = {
-        Path(one["path"]).absolute(): [] for one in picking["micrographs"]
-    }
+    picks: dict[Path, list[Frame]] = {one.path.absolute(): [] for one in picking.micrographs}
     with path.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             x, y, diameter_a, q = (float(row[key]) for key in ("x_px", "y_px", "diameter_a", "q"))
@@ -117,15 +115,15 @@ def _read(kind: type[_Kept], path: Path) -> _Kept | None:
 
 def _frames(windows: Path) -> dict[Path, list[Frame]]:
     """Windows of each micrograph, as shares of it."""
-    micrographs = read_json(windows / "summary.json")["per_micrograph"]
-    paths = {one["name"]: Path(one["path"]) for one in micrographs}
+    extraction = ExtractionRecord.read(windows / "summary.json")
+    paths = {one.name: one.path for one in extraction.per_micrograph}
     frames: dict[Path, list[Frame]] = defaultdict(list)
     shapes: dict[str, tuple[int, ...]] = {}
     for row in read_places(windows):
-        name = row["micrograph"]
+        name = row.micrograph
         if name not in shapes:
             shapes[name] = np.load(windows / PREPARED / f"{name}.npy", mmap_mode="r").shape
         rows, columns = shapes[name]
-        y, x, size = (int(row[key]) for key in ("y_px", "x_px", "size_px"))
+        y, x, size = row.y_px, row.x_px, row.size_px
         frames[paths[name]].append((x / columns, y / rows, size / columns, size / rows))
     return dict(frames)

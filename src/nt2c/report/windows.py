@@ -37,8 +37,7 @@ def draw_overlays(folder: Path | str, most: int = 50) -> list[Path]:
     folder = Path(folder)
     frames: dict[str, list[Frame]] = defaultdict(list)
     for row in read_places(folder):
-        place = (int(row["y_px"]), int(row["x_px"]), int(row["size_px"]))
-        frames[row["micrograph"]].append((*place, float(row["evidence"])))
+        frames[row.micrograph].append((row.y_px, row.x_px, row.size_px, row.evidence))
     highest = max((frame[3] for own in frames.values() for frame in own), default=1.0)
     drawn = []
     for source in prepared_paths(folder)[:most]:

@@ -49,7 +49,7 @@ class Material:
     real: RealCrops | None = None
     windows: Tensor | None = None
 
-    def describe(self) -> Mapping[str, Any]:
+    def describe(self) -> Mapping[str, object]:
         """Everything that the weights depend on; empty where it is the simulation alone."""
         given = dict(self.source.describe()) if self.source else {}
         if self.start is not None:

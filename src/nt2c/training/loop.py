@@ -146,7 +146,7 @@ def train(
     task: Task,
     settings: OptimizerSettings,
     folder: Path,
-    fingerprint: Mapping[str, Any],
+    fingerprint: Mapping[str, object],
     *,
     code: Part = "training",
     device: str = "auto",
@@ -273,7 +273,7 @@ def train(
 
 def _resume(
     folder: Path,
-    fingerprint: Mapping[str, Any],
+    fingerprint: Mapping[str, object],
     network: nn.Module,
     average: nn.Module,
     optimizer: torch.optim.Optimizer,
@@ -290,7 +290,7 @@ def _resume(
 
 
 def _stored_run(
-    folder: Path, fingerprint: Mapping[str, Any]
+    folder: Path, fingerprint: Mapping[str, object]
 ) -> tuple[dict[str, Tensor], int] | None:
     """Read the checkpoint of `folder`, which is made when missing, and cut the log to match."""
     folder.mkdir(parents=True, exist_ok=True)

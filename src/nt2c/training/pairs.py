@@ -43,7 +43,7 @@ class Source(Protocol):
         Their sides are multiples of `stride`.
         """
 
-    def describe(self) -> Mapping[str, Any]:
+    def describe(self) -> Mapping[str, object]:
         """What the pairs depend on beyond the recipe, as JSON holds it; empty if nothing."""
 
 
@@ -255,7 +255,7 @@ class PairSource:
 
         return fields(True), fields(False)
 
-    def describe(self) -> Mapping[str, Any]:
+    def describe(self) -> Mapping[str, object]:
         """Species given and their share, if any."""
         if not self._known:
             return {}

@@ -6,7 +6,6 @@ what its own look like, without truth: what one copy says of the other can only 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -189,7 +188,7 @@ class RealCrops:
         crops = torch.stack([random_crop(both, side, place) for place in places])
         return Pairs(crops[:, :-1], condition.expand(len(crops), -1), crops[:, -1:])
 
-    def describe(self) -> Mapping[str, Any]:
+    def describe(self) -> Mapping[str, object]:
         """Everything that the crops are made of beyond the recipe."""
         return {
             "micrographs": digest([m.image for m in self._micrographs]),

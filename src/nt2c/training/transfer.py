@@ -226,7 +226,7 @@ class TransferSource:
         )
         return source.fields(0, count)
 
-    def describe(self) -> Mapping[str, Any]:
+    def describe(self) -> Mapping[str, object]:
         """Everything that the fields are made of."""
         made_of = self._made_of
         tensors, metadata = made_of.sampler.to_tensors()

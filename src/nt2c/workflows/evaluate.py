@@ -4,7 +4,6 @@ import csv
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from nt2c.core.errors import InputError, SettingsError
 from nt2c.evaluation.halves import crossed_score, halves_score
@@ -60,7 +59,7 @@ class Scores:
     bands: tuple[Band, ...] = ()
     bands_of_fields: Mapping[str, tuple[BandScore, ...]] | None = None
 
-    def to_record(self) -> dict[str, Any]:
+    def to_record(self) -> dict[str, object]:
         """Return it as JSON has it."""
         if self.bands_of_fields is None:
             return {"fields": self.fields, "mean": self.mean}
@@ -91,7 +90,7 @@ class Evaluation:
         kinds = ("halves", "truth", "independent", "noise_only")
         return {kind: scores for kind in kinds if (scores := getattr(self, kind)) is not None}
 
-    def to_record(self) -> dict[str, Any]:
+    def to_record(self) -> dict[str, object]:
         """Return it as JSON has it."""
         records = {kind: scores.to_record() for kind, scores in self.scores.items()}
         return {**records, "failed": list(self.failed)}

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from nt2c.batch.run import denoise_files
 from nt2c.batch.summary import FileResult, Summary
@@ -19,7 +18,7 @@ from nt2c.pipeline.fit import FitResult
 from nt2c.pipeline.fit import fit as do_stages
 from nt2c.pipeline.job import FitJob, Watch
 from nt2c.pipeline.judging import judge_independent
-from nt2c.pipeline.records import IndependentRecord
+from nt2c.pipeline.records import EvaluationRecord
 from nt2c.pipeline.settings import read_fit_recipe
 from nt2c.pipeline.stages import locked
 from nt2c.training.processes import join
@@ -205,13 +204,15 @@ def _pick(job: FitJob, diameter_a: float, watch: Watch) -> PickSummary:
 def _evaluate(job: FitJob, fitted: FitResult, independent: Path | None, watch: Watch) -> None:
     """Measure what can be measured without the truth."""
     training = fitted.record.training
-    figures: dict[str, Any] = training.model_dump(include={"noise_left", "noise_left_before"})
+    measured = EvaluationRecord(
+        noise_left=training.noise_left, noise_left_before=training.noise_left_before
+    )
     if independent is not None:
         watch.begin("evaluate", len(job.inputs))
         started = time.perf_counter()
         scores = judge_independent(job, job.folder / DENOISED, independent, watch)
-        figures["independent"] = scores
-        fraction = IndependentRecord.of(scores, independent).fraction
+        measured = measured.replace(independent=scores)
+        fraction = scores.fraction
         watch.verdict(
             "evaluate",
             f"recovered share of the signal {fraction.fitted:.3f} (before the fit "
@@ -219,6 +220,6 @@ def _evaluate(job: FitJob, fitted: FitResult, independent: Path | None, watch: W
             time.perf_counter() - started,
             reused=False,
         )
-        for message in scores["failed"]:
+        for message in scores.failed:
             watch.warn(message)
-    write_json(job.folder / EVALUATION, figures)
+    write_json(job.folder / EVALUATION, measured)

@@ -8,8 +8,8 @@ set are held together.
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from nt2c.io.files import atomic_path
 from nt2c.io.inputs import MicrographInput, find_inputs
 from nt2c.io.micrographs import open_micrograph, write_micrograph
 from nt2c.io.picks_written import SELECTED, MicrographPicks, write_picks
-from nt2c.io.records import read_json, write_json
+from nt2c.io.records import Record, read_json, write_json
 from nt2c.io.star_outputs import write_outputs_star
 from nt2c.io.star_text import STAR_HEADER, star_loop, write_star_text
 from nt2c.noise.samplers import NoiseSampler
@@ -93,7 +93,7 @@ class PickSummary:
 
     Attributes
     ----------
-    options : dict
+    options : PickOptions
         What was asked for.
     model_hash, sampler : str
         Of what denoised, and of what drew the noise.
@@ -120,7 +120,7 @@ class PickSummary:
         What could not, and why.
     """
 
-    options: dict[str, Any]
+    options: PickOptions
     model_hash: str
     sampler: str
     noise_fields: int
@@ -133,12 +133,33 @@ class PickSummary:
     histogram: dict[str, list[float]]
     micrographs: tuple[PickedMicrograph, ...]
     failed: tuple[str, ...]
-    made_by: dict[str, Any]
+    made_by: dict[str, str | int]
 
     @property
     def selected(self) -> int:
         """Number of good micrographs."""
         return sum(not one.reason for one in self.micrographs)
+
+
+class _AskedRecord(Record):
+    diameter_a: tuple[float, ...]
+
+
+class _MicrographRecord(Record):
+    path: Path
+
+
+class PickingRecord(Record):
+    """What is read again of a `PickSummary`."""
+
+    options: _AskedRecord
+    noise_fields: int
+    picks: int
+    expected_noise_picks: float
+    at_rates: Mapping[str, int]
+    curve: tuple[tuple[float, int, float], ...]
+    histogram: Mapping[str, tuple[float, ...]]
+    micrographs: tuple[_MicrographRecord, ...]
 
 
 def fit_files(folder: Path) -> tuple[Path, Path]:
@@ -441,7 +462,7 @@ def _write(
     )
     taken = sum(len(picks.score) for picks in lists)
     summary = PickSummary(
-        options=options.model_dump(mode="json"),
+        options=options,
         model_hash=model_hash,
         sampler=sampler,
         noise_fields=sum(result.fields),
@@ -459,7 +480,7 @@ def _write(
     write_picks(folder, lists)
     good = [picks for picks, one in zip(lists, described, strict=True) if not one.reason]
     _write_selected(folder / SELECTED, good, stars)
-    write_json(folder / SUMMARY, asdict(summary))
+    write_json(folder / SUMMARY, summary)
     return summary
 
 
