@@ -162,7 +162,9 @@ def test_picks_on_what_was_denoised_before_are_the_same(picked: Path, monkeypatc
         one, two = (read_coordinates_star(picked.parent / f / path) for f in ("picks", "again"))
         shared = (np.linalg.norm(one[:, None] - two[None], axis=-1) < 2).any(1).mean()
         assert shared > 0.95
-    (picked.parent / "denoised/summary.json").write_text('{"model_hash": "other"}')
+    summary = picked.parent / "denoised/summary.json"
+    of_another = json.loads(summary.read_text()) | {"model_hash": "other"}
+    summary.write_text(json.dumps(of_another))
     assert main(["pick", "raw", "-o", "third", "--denoised", "denoised", *words]) == 2
     assert "another model" in capsys.readouterr().err
 

@@ -144,7 +144,9 @@ def test_unknown_model(tmp_path):
 def test_unknown_name_is_told_what_is_bundled(tmp_path, monkeypatch):
     bundled = {"general": tmp_path / "g", "other": tmp_path / "o"}
     monkeypatch.setattr("nt2c.denoising.denoiser.bundled_models", lambda: bundled)
-    with pytest.raises(SettingsError, match=r"model generl: .*\(general, other\).*`nt2c models`"):
+    with pytest.raises(
+        SettingsError, match=r"model generl: .*\(auto, general, other\).*`nt2c models`"
+    ):
         load_model("generl")
 
 

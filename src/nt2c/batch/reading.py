@@ -55,8 +55,10 @@ class Source:
         When work on it began, on the clock of `time.perf_counter`.
     failed : bool
         To be set when no more of its images are wanted.
+    model : str
+        Name of the model that denoises it; of the first image, as the next.
     noise_share : float or None
-        Of the first image denoised, from `Denoiser.noise_share`.
+        What `Denoiser.judged_estimate` says of it.
     """
 
     job: Job
@@ -67,6 +69,7 @@ class Source:
     own_warnings: tuple[str, ...]
     started: float
     failed: bool = False
+    model: str = ""
     noise_share: float | None = None
 
     @property

@@ -117,7 +117,7 @@ def describe_run(
         made_by=made_by("denoising"),
         shard=(shard.index, shard.count) if shard else None,
         stars=tuple(os.path.abspath(star) for star in options.stars),
-        model=model.metadata.get("name"),
+        model=model.names,
         model_hash=model_fingerprint(model),
         device=", ".join(describe_device(choose_device(name)) for name in devices),
         settings=settings.model_dump(mode="json"),

@@ -72,9 +72,7 @@ class Runner:
         self._reader = Reader(
             settings, model_fingerprint(model), self._gate, overwrite=options.overwrite
         )
-        self._model_name = str(model.metadata.get("name", "unnamed"))
         self._writer = Writer(
-            self._model_name,
             settings.float16,
             lambda: self.denoiser.precision,
             self._gate,
@@ -186,12 +184,15 @@ class Runner:
             if section.index == 0:
                 warnings += polarity_warnings(prepared.scaled, self.denoiser.pixel_size_a)
             noise = self.denoiser.measure_noise(prepared.scaled)
-            estimate = self.denoiser.estimate(prepared.scaled, noise)
             if section.index == 0:
-                source.noise_share = self.denoiser.noise_share(noise, estimate)
-                warnings += noise_warnings(source.noise_share, self._model_name)
+                made = self.denoiser.judged_estimate(prepared.scaled, noise)
+                source.model, source.noise_share = made.model, made.noise_share
+                warnings += noise_warnings(made.noise_share, made.model)
+                signal = made.signal
+            else:
+                signal = self.denoiser.estimate(prepared.scaled, noise, by=source.model)
             source.warn(warnings)
-            sink.put(self.denoiser.restore(prepared, estimate, source.shape))
+            sink.put(self.denoiser.restore(prepared, signal, source.shape))
         except Exception as error:
             source.failed = True
             sink.fail(error)

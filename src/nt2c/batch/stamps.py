@@ -54,10 +54,12 @@ def made_by_us(path: Path) -> tuple[str, str] | None:
 
 
 def model_fingerprint(model: DenoiserModel) -> str:
-    """Hash of what a model computes: weights, network and working pixel size."""
+    """Hash of what a model computes, and the other one with it: weights, network, pixel size."""
     digest = hashlib.sha256(model.network.settings.model_dump_json().encode())
     digest.update(str(model.pixel_size_a).encode())
     for name, tensor in sorted(model.network.state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().float().contiguous().numpy().tobytes())
+    if model.other is not None:
+        digest.update(model_fingerprint(model.other).encode())
     return digest.hexdigest()[:16]

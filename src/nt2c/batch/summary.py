@@ -49,6 +49,8 @@ class FileResult:
         Of the output, angstrom.
     precision : str or None
         "fp32" or "bf16".
+    model : str or None
+        Name of the model that denoised it.
     noise_share : float or None
         Share (0 to 1) of the denoised image, the first of the file, that may be noise.
     """
@@ -63,6 +65,7 @@ class FileResult:
     sections: int = 0
     pixel_size_a: float | None = None
     precision: str | None = None
+    model: str | None = None
     noise_share: float | None = None
 
 
@@ -272,11 +275,15 @@ def standing(jobs: Sequence[Job], path: Path, about: RunRecord) -> list[FileResu
 def updated(earlier: Sequence[FileResult], newer: Iterable[FileResult]) -> list[FileResult]:
     """Return the results of a summary with newer ones in the place of those of the same input.
 
-    One that is "left" takes no place: what was known of that input stays true.
+    One that is "left" takes no place: what was known of that input stays true. So does what was
+    said of one that is "skipped" when it was made.
     """
     latest = {_absolute(result.input): result for result in earlier}
     for result in newer:
-        if result.status != "left" or _absolute(result.input) not in latest:
+        known = latest.get(_absolute(result.input))
+        if known and result.status == "skipped" and known.status in ("done", "skipped"):
+            latest[_absolute(result.input)] = replace(known, status="skipped")
+        elif known is None or result.status != "left":
             latest[_absolute(result.input)] = result
     return list(latest.values())
 

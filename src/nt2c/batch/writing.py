@@ -25,8 +25,6 @@ class Writer:
 
     Parameters
     ----------
-    model_name : str
-        For the label.
     float16 : bool
         Write half-precision files.
     precision : callable
@@ -42,13 +40,12 @@ class Writer:
 
     def __init__(
         self,
-        model_name: str,
         float16: bool,
         precision: Callable[[], str | None],
         gate: MemoryGate,
     ) -> None:
         self.full = ""
-        self._model_name, self._float16 = model_name, float16
+        self._float16 = float16
         self._precision, self._gate = precision, gate
         self._last_end = 0.0
 
@@ -78,7 +75,7 @@ class Writer:
                 if index == 0:
                     if self.full:
                         raise InputError(self.full)
-                    text = f"denoise {source.stamp} {self._precision()} {self._model_name}"
+                    text = f"denoise {source.stamp} {self._precision()} {source.model}"
                     output = create_output(
                         source.job.output,
                         source.micrograph,
@@ -103,5 +100,6 @@ class Writer:
             sections=source.micrograph.sections,
             pixel_size_a=source.pixel_size_a,
             precision=self._precision(),
+            model=source.model,
             noise_share=source.noise_share,
         )

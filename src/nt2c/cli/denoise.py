@@ -23,7 +23,7 @@ def denoise(given: Denoise) -> int:
     for device in split_device(options.device):
         say(f"device     {describe_device(choose_device(device))}")
     model = load_model(given.model)
-    name = model.metadata.get("name", "unnamed")
+    name = model.names
     say(f"model      {given.model}" + (f" ({name})" if name != given.model else ""))
     say(f"precision  {_announced(settings.precision)}")
     stop = Stop()

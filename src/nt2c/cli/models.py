@@ -10,6 +10,8 @@ from rich.tree import Tree
 
 from nt2c.cli.commands import Info, Models
 from nt2c.denoising.denoiser import bundled_models, load_model
+from nt2c.denoising.noise_share import MOST_NOISE_OF_FIRST
+from nt2c.denoising.settings import BUNDLED, FILM, GENERAL
 from nt2c.models.network import count_parameters
 
 _ENDLESS = 100_000  # characters in a line
@@ -31,6 +33,10 @@ def models(given: Models) -> None:
     console = _console()
     if table.row_count:
         console.print(table)
+        console.print(
+            f"{BUNDLED} (the default) is {GENERAL}, and {FILM} for each micrograph of which "
+            f"{GENERAL} would make more than {MOST_NOISE_OF_FIRST:.0%} noise"
+        )
     else:
         console.print("no model is bundled; make one with `nt2c train`")
 

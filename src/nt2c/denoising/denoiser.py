@@ -1,7 +1,7 @@
 """Denoise one micrograph: crop in Fourier space, scale, network, restore, pad back."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -16,8 +16,8 @@ from torch.nn import functional
 from nt2c.core.device import choose_device, has_fast_bf16
 from nt2c.core.errors import InputError, SettingsError
 from nt2c.denoising.network import BF16_TOLERANCE, bf16_deviation, run_network
-from nt2c.denoising.noise_share import noise_share
-from nt2c.denoising.settings import BUNDLED
+from nt2c.denoising.noise_share import MOST_NOISE_OF_FIRST, noise_share
+from nt2c.denoising.settings import BUNDLED, FILM, GENERAL
 from nt2c.imaging.filtered import with_noise_restored
 from nt2c.imaging.fourier import resampled_shape, resize, resize_mirrored
 from nt2c.imaging.lines import without_lines
@@ -43,6 +43,8 @@ def bundled_models() -> dict[str, Path]:
 def load_model(name_or_path: str | Path = BUNDLED) -> DenoiserModel:
     """Load a bundled model by name, or a model file by path.
 
+    "auto" is the bundled model `general`, with `film` as the other one.
+
     Raises
     ------
     SettingsError
@@ -50,11 +52,13 @@ def load_model(name_or_path: str | Path = BUNDLED) -> DenoiserModel:
     InputError
         The file is not a readable model.
     """
+    if str(name_or_path) == BUNDLED:
+        return replace(load_model(GENERAL), other=load_model(FILM))
     known = bundled_models()
     path = known.get(str(name_or_path), Path(str(name_or_path)))
     if not path.is_file():
         raise SettingsError(
-            f"model {name_or_path}: neither a bundled model ({', '.join(known) or 'none'}) nor a "
+            f"model {name_or_path}: neither a bundled model ({', '.join([BUNDLED, *known])}) nor a "
             "file; `nt2c models` lists the bundled ones, or give the path of a model file"
         )
     return DenoiserModel.from_tensors(*read_model_file(path), where=str(path))
@@ -71,6 +75,25 @@ def check_precision(precision: Any) -> None:
     known = get_args(Precision)
     if precision not in known:
         raise SettingsError(f"precision {precision!r}: use {', '.join(known)}")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a network made of a micrograph.
+
+    Attributes
+    ----------
+    signal : Tensor, shape (v, u)
+        In units of the noise, at the working pixel size.
+    model : str
+        Name of the model that made it.
+    noise_share : float
+        Share (0 to 1) of it that may be noise; see the function `noise_share`.
+    """
+
+    signal: Tensor
+    model: str
+    noise_share: float
 
 
 @dataclass(frozen=True)
@@ -182,7 +205,9 @@ class Denoiser:
         self._keep_background = keep_background
         self._tile_px = tile_px
         self._max_memory_bytes = max_memory_bytes
-        self._network = model.network.to(self.device)
+        self._model = model
+        for one in filter(None, (model, model.other)):
+            one.network.to(self.device)
 
     def __call__(
         self,
@@ -220,7 +245,7 @@ class Denoiser:
     def decide_precision(self, scaled: Float32[Tensor, "y x"]) -> None:
         """Decide the precision on what `prepare` gave, if it is not decided yet."""
         if self.precision is None:
-            self.deviation = bf16_deviation(self._network, scaled)
+            self.deviation = bf16_deviation(self._model.network, scaled)
             self.precision = "bf16" if self.deviation < BF16_TOLERANCE else "fp32"
 
     def restore(
@@ -243,21 +268,42 @@ class Denoiser:
         with torch.inference_mode():
             return measure_noise(scaled[None])
 
-    def noise_share(self, noise: NoiseSpectrum, estimate: Float32[Tensor, "y x"]) -> float:
-        """Share (0 to 1) of `estimate` that may be noise; see the function `noise_share`."""
-        with torch.inference_mode():
-            return noise_share(self._network, noise, estimate, bf16=self.precision == "bf16")
-
     def estimate(
-        self, scaled: Float32[Tensor, "y x"], noise: NoiseSpectrum | None = None
+        self,
+        scaled: Float32[Tensor, "y x"],
+        noise: NoiseSpectrum | None = None,
+        by: str | None = None,
     ) -> Float32[Tensor, "y x"]:
         """Run the network on what `prepare` gave: the signal, in units of the noise.
 
-        `noise` is what `measure_noise` gave, where it is known already.
+        `noise` is what `measure_noise` gave, where it is known already. Of two models that named
+        `by` is taken; by default the one that `judged_estimate` takes.
         """
+        model, other = self._model, self._model.other
+        if other is not None and by is None:
+            return self.judged_estimate(scaled, noise or self.measure_noise(scaled)).signal
+        return self._run(other if other is not None and by == other.name else model, scaled, noise)
+
+    def judged_estimate(self, scaled: Float32[Tensor, "y x"], noise: NoiseSpectrum) -> Estimate:
+        """Return what the network makes of what `prepare` gave, and how much of it may be noise.
+
+        Where that is more than `MOST_NOISE_OF_FIRST` and there is another model, that one does it.
+        """
+        made = self._judged(self._model, scaled, noise)
+        if self._model.other is None or made.noise_share <= MOST_NOISE_OF_FIRST:
+            return made
+        return self._judged(self._model.other, scaled, noise)
+
+    def _judged(self, model: DenoiserModel, scaled: Tensor, noise: NoiseSpectrum) -> Estimate:
+        signal = self._run(model, scaled, noise)
+        with torch.inference_mode():
+            share = noise_share(model.network, noise, signal, bf16=self.precision == "bf16")
+        return Estimate(signal, model.name, share)
+
+    def _run(self, model: DenoiserModel, scaled: Tensor, noise: NoiseSpectrum | None) -> Tensor:
         self.decide_precision(scaled)
         return run_network(
-            self._network,
+            model.network,
             scaled,
             noise=noise,
             bf16=self.precision == "bf16",

@@ -5,12 +5,15 @@ from torch import Tensor
 
 from nt2c.core.random import stream
 from nt2c.denoising.network import run_network
-from nt2c.denoising.settings import BUNDLED
+from nt2c.denoising.settings import BUNDLED, GENERAL
 from nt2c.imaging.noise_spectrum import NoiseSpectrum
 from nt2c.models.network import DenoisingNetwork
 
 MOST_NOISE = 0.25
 """Share of noise above which a warning is given."""
+
+MOST_NOISE_OF_FIRST = 0.7
+"""Share of noise above which another model is taken, where there is one."""
 
 _SIDE_PX = 256  # of the field of noise
 
@@ -41,14 +44,14 @@ def noise_share(
     return min(1.0, float(left) / max(float(estimate.var()), 1e-12))
 
 
-def noise_warnings(share: float, model: str = BUNDLED) -> tuple[str, ...]:
+def noise_warnings(share: float, model: str = GENERAL) -> tuple[str, ...]:
     """Return a warning when much of what the model of a name made of a micrograph may be noise."""
     if share <= MOST_NOISE:
         return ()
-    other = "try the model film, for support films and coloured noise, or "
+    other = f"try the default model {BUNDLED}, or "
     return (
         f"up to {share:.0%} of what the denoised micrograph shows may be noise: of noise like its "
         "own alone the model makes as much. Either it holds hardly any particles, or its noise is "
-        f"unlike what the model was trained on: {other if model == BUNDLED else ''}train one on "
+        f"unlike what the model was trained on: {other if model == GENERAL else ''}train one on "
         "the micrographs (nt2c run)",
     )

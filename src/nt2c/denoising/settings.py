@@ -14,8 +14,11 @@ from nt2c.core.settings import Settings
 if TYPE_CHECKING:  # options are read without it, and without what it needs
     from nt2c.io.inputs import MicrographInput
 
-BUNDLED = "general"
-"""Name of the model that is taken where none is named."""
+BUNDLED = "auto"
+"""Name of what is taken where no model is named: `GENERAL`, and `FILM` where that is better."""
+
+GENERAL = "general"
+FILM = "film"
 
 _LAST_NUMBER = re.compile(r"\d+(?=\D*\Z)")
 

@@ -29,12 +29,25 @@ class _Description(BaseModel):
 class DenoiserModel:
     """Network, working pixel size and the record of how it was made.
 
-    `metadata` holds at least `name`; `recipe`, `seed`, `figures` and the like are free.
+    `metadata` holds at least `name`; `recipe`, `seed`, `figures` and the like are free. `other`, at
+    the same pixel size, is for micrographs of which this model would make too much noise; a model
+    file holds one model alone.
     """
 
     network: DenoisingNetwork
     pixel_size_a: float
     metadata: dict[str, Any]
+    other: "DenoiserModel | None" = None
+
+    @property
+    def name(self) -> str:
+        """Of this model alone."""
+        return str(self.metadata.get("name", "unnamed"))
+
+    @property
+    def names(self) -> str:
+        """Of this model and of the other, for people."""
+        return f"{self.name} or {self.other.name}" if self.other else self.name
 
     def to_tensors(self) -> tuple[dict[str, Tensor], dict[str, object]]:
         """Half-precision tensors and metadata for a model file."""

@@ -41,7 +41,7 @@ class Panel(ABC):
         self.layer = ComboBox(label="micrograph", choices=self._images, nullable=True)
         self.size = FloatSpinBox(label="A per pixel", min=0, max=1000, step=0.0001, value=0)
         self.source = Label(label="")
-        self.model = ComboBox(label="model", choices=list(bundled_models()), value=BUNDLED)
+        self.model = ComboBox(label="model", choices=[BUNDLED, *bundled_models()], value=BUNDLED)
         self.file = FileEdit(label="or model file", filter="*.safetensors", nullable=True)
         self.button = PushButton(text=self.verb)
         self.status = Label(label="")

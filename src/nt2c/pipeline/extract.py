@@ -92,7 +92,7 @@ def extract_noise(
     settings, options = settings or ExtractionSettings(), options or ExtractOptions()
     folder = Path(folder)
     mask_files = SameName(options.mask) if options.mask else None
-    inputs = _evenly(micrographs, settings.micrographs)
+    inputs = evenly(micrographs, settings.micrographs)
     if mask_files and not any(item.path in mask_files for item in inputs):
         raise SettingsError(
             f"{options.mask}: no mask has the name of a micrograph; {inputs[0].path.name} needs "
@@ -286,7 +286,8 @@ def _spectrum(windows: Tensor, pixel_size_a: float) -> SpectrumRecord:
     return SpectrumRecord(frequency=tuple(frequency.tolist()), power=tuple(mean.tolist()))
 
 
-def _evenly(items: Sequence[MicrographInput], most: int) -> list[MicrographInput]:
+def evenly(items: Sequence[MicrographInput], most: int) -> list[MicrographInput]:
+    """Return at most so many of the micrographs, evenly spread."""
     count = min(most, len(items))
     return [items[(2 * i + 1) * len(items) // (2 * count)] for i in range(count)]
 

@@ -256,7 +256,7 @@ def _record(job: FitJob, progress: _Progress) -> dict[str, Any]:
         "version": __version__,
         "recipe": job.recipe.model_dump(mode="json"),
         "coarse": {
-            "name": job.coarse.metadata.get("name"),
+            "name": job.coarse.name,
             "fingerprint": model_fingerprint(job.coarse),
         },
         "inputs": [str(item.path.absolute()) for item in job.inputs],

@@ -21,6 +21,7 @@ from nt2c.pipeline.judging import judge_independent
 from nt2c.pipeline.records import EvaluationRecord
 from nt2c.pipeline.settings import read_fit_recipe
 from nt2c.pipeline.stages import locked
+from nt2c.pipeline.start import starting_model
 from nt2c.training.processes import join
 from nt2c.workflows.options import FitOptions, PickOptions
 from nt2c.workflows.pick import PickSummary, pick
@@ -115,7 +116,12 @@ def plan(
         inputs=found,
         folder=Path(output),
         recipe=recipe,
-        coarse=load_model(options.model),
+        coarse=starting_model(
+            load_model(options.model),
+            found,
+            pixel_size_a=options.pixel_size_a,
+            device=options.device,
+        ),
         pixel_size_a=options.pixel_size_a,
         structures=options.structure,
         masks=options.mask,

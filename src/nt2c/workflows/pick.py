@@ -8,6 +8,7 @@ set are held together.
 import hashlib
 import json
 import math
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nt2c.batch.stamps import file_state, model_fingerprint
-from nt2c.batch.summary import summary_path
+from nt2c.batch.summary import read_summary, summary_path
 from nt2c.core.errors import InputError, SettingsError
 from nt2c.core.random import stream
 from nt2c.core.revision import made_by
@@ -32,7 +33,7 @@ from nt2c.io.files import atomic_path
 from nt2c.io.inputs import MicrographInput, find_inputs
 from nt2c.io.micrographs import open_micrograph, write_micrograph
 from nt2c.io.picks_written import SELECTED, MicrographPicks, write_picks
-from nt2c.io.records import Record, read_json, write_json
+from nt2c.io.records import Record, write_json
 from nt2c.io.star_outputs import write_outputs_star
 from nt2c.io.star_text import STAR_HEADER, star_loop, write_star_text
 from nt2c.noise.samplers import NoiseSampler
@@ -232,8 +233,7 @@ def pick(
     fitted = fit_files(options.fit) if options.fit else None
     loaded = load_model(fitted[0] if fitted else model)
     model_hash = model_fingerprint(loaded)
-    if options.denoised is not None:
-        _check_denoised(options.denoised, model_hash)
+    by = {} if options.denoised is None else _denoised_by(options.denoised, model_hash)
     if options.fields is None:
         options = options.replace(fields=max(1, math.ceil(LEAST_FIELDS / len(micrographs))))
     sampler, name = None, "gaussian"
@@ -241,7 +241,7 @@ def pick(
         sampler = load_sampler(noise_file, loaded.pixel_size_a)
         name = digest(sampler.to_tensors()[0].values())
     denoiser = Denoiser(loaded, device=device)
-    look = _Look(denoiser, model_hash, options, Path(output), sampler, name)
+    look = _Look(denoiser, model_hash, options, Path(output), sampler, name, by)
     found: list[_Looked] = []
     failed: list[str] = []
     for index, item in enumerate(micrographs):
@@ -259,17 +259,20 @@ def pick(
     return _write(Path(output), options, found, failed, model_hash, name, stars)
 
 
-def _check_denoised(folder: Path, model_hash: str) -> None:
+def _denoised_by(folder: Path, model_hash: str) -> dict[str, str]:
+    """Return the name of the model that made each file of a folder."""
     path = summary_path(folder)
     if not path.is_file():
         raise SettingsError(
             f"{folder}: no summary.json of nt2c denoise; the noise has to be denoised by the same "
             "model, so give a folder that nt2c denoised into, or none"
         )
-    if read_json(path).get("model_hash") != model_hash:
+    results, about = read_summary(path)
+    if about.model_hash != model_hash:
         raise SettingsError(
             f"{folder}: denoised by another model; give that one, or leave the folder out"
         )
+    return {os.path.relpath(one.output, folder): one.model or "" for one in results}
 
 
 @dataclass(frozen=True)
@@ -282,6 +285,7 @@ class _Look:
     folder: Path
     sampler: NoiseSampler | None
     sampler_name: str
+    models: dict[str, str]
 
     def __call__(self, item: MicrographInput, index: int) -> _Looked:
         path = self.folder / _LOOKED / Path(item.output_name).with_suffix(".npz")
@@ -331,8 +335,8 @@ class _Look:
                 scaled, prepared.scaling, prepared.valid, working_a, max(self.options.diameter_a)
             )
             told = self.denoiser.measure_noise(scaled)
-            estimate = self._estimate(item, prepared, told)
-            noise = list(self._denoised_noise(scaled, estimate, told, index))
+            estimate, by = self._estimate(item, prepared, told)
+            noise = list(self._denoised_noise(scaled, estimate, by, told, index))
         allowed = places.allowed.cpu().numpy()
 
         def blobs(image: NDArray[np.float32]) -> Blobs:
@@ -347,10 +351,13 @@ class _Look:
         judged = Judged(blobs(denoised), tuple(map(blobs, noise)))
         return _Looked(item, own_a, (rows, columns), working, judged, places.left_out)
 
-    def _estimate(self, item: MicrographInput, prepared: Prepared, told: NoiseSpectrum) -> Tensor:
-        """Signal in units of the noise, from the network or from what it made before."""
+    def _estimate(
+        self, item: MicrographInput, prepared: Prepared, told: NoiseSpectrum
+    ) -> tuple[Tensor, str]:
+        """Signal in units of the noise, from the network or from what it made before; the model."""
         if self.options.denoised is None:
-            return self.denoiser.estimate(prepared.scaled, told)
+            made = self.denoiser.judged_estimate(prepared.scaled, told)
+            return made.signal, made.model
         path = self.options.denoised / item.output_name
         if not path.is_file():
             raise InputError(f"{path}: not there; denoise the micrograph first")
@@ -358,10 +365,10 @@ class _Look:
             image = torch.from_numpy(file.read()).to(prepared.scaled.device)
         rows, columns = prepared.scaled.shape
         grey = resize(image - prepared.centre, (rows, columns)) - prepared.scaling.offset
-        return grey / prepared.scaling.unit
+        return grey / prepared.scaling.unit, self.models.get(item.output_name, "")
 
     def _denoised_noise(
-        self, scaled: Tensor, estimate: Tensor, told: NoiseSpectrum, index: int
+        self, scaled: Tensor, estimate: Tensor, by: str, told: NoiseSpectrum, index: int
     ) -> Iterator[NDArray[np.float32]]:
         """Yield denoised fields of the micrograph's noise."""
         generator = stream(self.options.seed, "decoys", index, device=scaled.device)
@@ -371,7 +378,7 @@ class _Look:
 
         def fields_of(draw: Draw, count: int) -> Iterator[tuple[Tensor, Tensor]]:
             for field in decoys(draw, strength, pixel_size_a, count, generator):
-                yield field, self.denoiser.estimate(field, told)
+                yield field, self.denoiser.estimate(field, told, by)
 
         if self.sampler is not None:
             own = stream(self.options.seed, "sampler", device=scaled.device)
