@@ -206,3 +206,19 @@ def test_messages_of_the_library_are_told_in_options():
 def test_an_option_that_reads_words_itself_gets_them():
     words = ["raw", "-o", "out", "--time", "10m"]
     assert commands.Fit.of_words(words, "fit").options.time_s == 600
+
+
+def test_help_is_in_words(capsys):
+    """Names, what they are for and their defaults; no types, no braces of the parser."""
+    said = {}
+    for name in app.COMMANDS:
+        assert app.main([name, "--help"]) == 0
+        said[name] = capsys.readouterr().out
+    for name, text in said.items():
+        assert not re.search(r"<\w|[{}]|list\[|str\b|Path\b|>=|default: (None|\]|\()", text), name
+        assert re.search(r"  -h, --help  +Show", text), name
+    assert "Usage: nt2c denoise [OPTIONS] INPUT...\n" in said["denoise"]
+    assert "Usage: nt2c relion [OPTIONS] [denoise|fit|pick]\n" in said["relion"]
+    assert re.search(r"--gpus N .*\n.*\[default: 0\]", said["slurm"])
+    assert re.search(r"--poll S .*\n? .*\[default:\s+10\]", said["denoise"])
+    assert re.search(r"--shards N .*\[required\]", said["slurm"])

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
-from typer.core import TyperCommand
 
+from nt2c.cli.help import PlainCommand
 from nt2c.cli.options import Command, Part
 from nt2c.cli.relion_words import RelionCommand
 from nt2c.core.errors import SettingsError
@@ -42,7 +42,9 @@ OwnPixelSize = Annotated[PixelSizeA | None, Field(None, description=PIXEL_SIZE)]
 Training = Annotated[TrainingDevice, Field("auto", description=TRAINING_DEVICE)]
 Threads = Annotated[
     int | None,
-    Field(None, title="N", ge=1, description="Compute in so many; by default all processors."),
+    Field(
+        None, title="N", ge=1, description="Number of threads; by default one for each processor."
+    ),
 ]
 
 
@@ -67,10 +69,14 @@ class Denoise(Command):
     settings: DenoiseSettings = DenoiseSettings()
     batch: BatchOptions = BatchOptions()
     threads: Threads
-    live: bool = Field(False, description="Go on denoising what arrives; see DIR/live.html.")
-    poll_s: float = Field(10.0, ge=0.1, description="With --live: seconds between two looks.")
+    live: bool = Field(
+        False, description="Keep denoising micrographs as they arrive; DIR/live.html shows them."
+    )
+    poll_s: float = Field(
+        10.0, ge=0.1, description="With --live: seconds between two looks at the inputs."
+    )
     idle_exit_s: float | None = Field(
-        None, ge=0, description="With --live: end when nothing came for so long."
+        None, ge=0, description="With --live: stop after so many seconds without a new micrograph."
     )
 
     @model_validator(mode="after")
@@ -113,22 +119,24 @@ class Slurm(Command):
         "tasks, or, if these have GPUs, the cluster's own default.",
     )
     qos: str | None = Field(None, title="NAME", description="Quality of service of the jobs.")
-    account: str | None = Field(None, title="NAME", description="Account to be charged.")
+    account: str | None = Field(None, title="NAME", description="Account that is charged.")
     time: str | None = Field(
         None,
         title="HH:MM:SS",
-        description="Limit of a task, as Slurm writes it; what is left then is queued again.",
+        description="Time limit of a task, as Slurm writes it; what is left then is queued again.",
     )
     gpus: int = Field(0, ge=0, description="GPUs of a task; more than one with --device cuda:all.")
     cpus: int = Field(1, ge=1, description="CPUs of a task.")
-    mem: str | None = Field(None, title="SIZE", description="Memory of a task: 8G.")
+    mem: str | None = Field(None, title="SIZE", description="Memory of a task, such as 8G.")
     sbatch: tuple[str, ...] = Field(
-        (), title="OPTION", description="Another option of sbatch for the tasks; repeat."
+        (),
+        title="OPTION",
+        description="Another option of sbatch for the tasks; repeat for several.",
     )
 
 
 class Merge(Command):
-    """Join the accounts of the parts of a run, and name what failed or is missing.
+    """Join the summaries of the shards of a run, and name what failed or is missing.
 
     Writes DIR/summary.json, and DIR/micrographs.star if the micrographs came from a STAR file: the
     same list with the denoised micrographs.
@@ -145,7 +153,7 @@ class Simulate(Command):
 
     For each micrograph NAME the folder gets NAME.mrc (counts), clean/NAME_clean.mrc (its particles
     without noise), halves/even and halves/odd (independent halves of the exposure) and
-    coordinates/NAME.star; besides them micrographs.star, settings.toml and metadata.jsonl with
+    coordinates/NAME.star; beside them are micrographs.star, settings.toml and metadata.jsonl with
     every parameter drawn.
     """
 
@@ -174,9 +182,10 @@ class ExtractNoise(Command):
     options: ExtractOptions = ExtractOptions()
     window_a: float | None = Field(
         None,
-        description="Side of the windows in angstrom; by default as large as there are enough of.",
+        description="Side of the windows in angstrom; by default the largest of which there are "
+        "enough.",
     )
-    count: int | None = Field(None, title="N", description="At most so many windows.")
+    count: int | None = Field(None, title="N", description="Take at most this many windows.")
 
 
 class Train(Command):
@@ -191,18 +200,18 @@ class Train(Command):
     arguments: ClassVar = ("recipe",)
     resumes: ClassVar = True
 
-    recipe: Path = Field(description="Recipe (TOML), such as recipes/general.toml.")
+    recipe: Path = Field(title="RECIPE", description="Recipe (TOML), such as recipes/general.toml.")
     output: Path = Field(title="FILE", description="Model file to write.")
     start: File | None = Field(
         None,
         title="FILE",
-        description="Model whose weights are trained on; by default random ones.",
+        description="Model to start from; by default the weights are random.",
     )
     time_s: Seconds | None = Field(
         None,
         title="TIME",
-        description="Wall time that the training shall take, such as 8h, in place of the recipe's "
-        "steps.",
+        description="How long the training shall take, such as 8h, in place of the steps of the "
+        "recipe.",
     )
     device: Training
 
@@ -227,7 +236,7 @@ class Fit(Command):
 
 
 class Run(Fit):
-    """Fit a model to micrographs, denoise them with it, measure, and write a page.
+    """Fit a model to micrographs, denoise them with it, measure, and write a report.
 
     Does what `nt2c fit` does, then writes DIR/denoised, DIR/evaluation.json and DIR/report.html.
     The same command again does only what is missing. For several processes that train together
@@ -250,16 +259,18 @@ class Run(Fit):
 class TrainNoise(Command):
     """Learn the noise of micrographs from particle-free windows.
 
-    A fifth of the windows is held out to judge it, beside a coloured Gaussian field. The wgan keeps
-    its checkpoint and log in a folder beside the file; run the same command again to continue an
-    interrupted training; started by torchrun, several processes train it together.
+    A fifth of the windows is held out to judge the result, beside a coloured Gaussian field. The
+    wgan keeps its checkpoint and log in a folder beside the file: run the same command again to
+    continue an interrupted training. Started by torchrun, several processes train it together.
     """
 
     work: ClassVar = "nt2c.cli.train_noise:train_noise"
     arguments: ClassVar = ("windows",)
     resumes: ClassVar = True
 
-    windows: Path = Field(description="Folder written by nt2c extract-noise, or windows in a .npy.")
+    windows: Path = Field(
+        title="WINDOWS", description="Folder written by nt2c extract-noise, or windows in a .npy."
+    )
     output: Path = Field(title="FILE", description="Sampler file to write.")
     options: NoiseOptions = NoiseOptions()
 
@@ -270,9 +281,9 @@ class SampleNoise(Command):
     work: ClassVar = "nt2c.cli.sample_noise:sample_noise"
     arguments: ClassVar = ("sampler",)
 
-    sampler: Path = Field(description="File written by nt2c train-noise.")
-    output: Path = Field(title="FILE", description="File: .mrc, .mrcs or .npy.")
-    shape: tuple[int, int] = Field(title="Y X", description="Rows and columns, px.")
+    sampler: Path = Field(title="SAMPLER", description="File written by nt2c train-noise.")
+    output: Path = Field(title="FILE", description="File to write: .mrc, .mrcs or .npy.")
+    shape: tuple[int, int] = Field(title="Y X", description="Rows and columns in pixels.")
     count: int = Field(1, ge=1, description="Number of images.")
     seed: int = Field(0, ge=0, description=SAME_SEED.format("images"))
 
@@ -293,17 +304,17 @@ class Relion(Command):
         "in_3dref": "--in_3dref",
         "threads": "--j",
     }
-    parser: ClassVar[type[TyperCommand]] = RelionCommand
+    parser: ClassVar[type[PlainCommand]] = RelionCommand
 
     output: Path = Field(title="DIR", description="Folder of the job; RELION gives it.")
     mode: Literal["denoise", "fit", "pick"] = Field(
-        "denoise", title="[denoise|fit|pick]", description="What the job does."
+        "denoise", title="denoise|fit|pick", description="What the job does."
     )
     in_mics: Path | None = Field(
         None, title="STAR", description="Input micrographs, a micrographs.star."
     )
     in_3dref: Path | None = Field(
-        None, title="MAP", description="fit: your particle, among those to learn."
+        None, title="MAP", description="fit: a structure of your particle, to be learned too."
     )
     threads: Threads
     model: ModelName
@@ -313,7 +324,7 @@ class Relion(Command):
         DenoiseSettings, Part(("precision", "keep_background", "float16"), "denoise: ")
     ] = DenoiseSettings()
     do_at_most: int | None = Field(
-        None, ge=0, description="denoise: stop after so many; Continue does more."
+        None, ge=0, description="denoise: stop after this many micrographs; Continue does more."
     )
     fit: Annotated[FitOptions, Part(("recipe", "noise"), "fit: ")] = FitOptions()
     diameter_a: float | None = Field(
@@ -324,7 +335,7 @@ class Relion(Command):
         gt=0,
         lt=1,
         title="SHARE",
-        description="pick: greatest share of noise among the picks.",
+        description="pick: largest share of noise among the picks.",
     )
 
     @classmethod
@@ -370,7 +381,7 @@ class Cryosparc(Command):
     )
     job: str | None = Field(None, title="J1", description="Job with raw exposures.")
     group: str = Field(
-        "exposures", title="NAME", description="The output of --job that holds them."
+        "exposures", title="NAME", description="Output group of --job that holds the exposures."
     )
     exposures: Path | None = Field(
         None,
@@ -378,9 +389,11 @@ class Cryosparc(Command):
         description="Without a server: a .cs file; with --project-dir and -o.",
     )
     project_dir: Path | None = Field(
-        None, title="DIR", description="Folder that paths in --exposures start at."
+        None, title="DIR", description="Folder that the paths in --exposures are relative to."
     )
-    output: Path | None = Field(None, title="DIR", description="Results of --exposures.")
+    output: Path | None = Field(
+        None, title="DIR", description="Folder for the results of --exposures."
+    )
     model: ModelName
     settings: Annotated[DenoiseSettings, Part(("output_pixel_size_a", "float16"))] = (
         DenoiseSettings()
@@ -447,14 +460,15 @@ class PicksToRaw(Command):
     )
     output: Output
     denoised: tuple[str, ...] = Field(
-        (), title="DENOISED", description="Micrographs picked on, for their size."
+        (), title="DENOISED", description="Micrographs that were picked on, for their size."
     )
     scale: float | None = Field(
         None,
         title="S",
         gt=0,
         lt=1000,
-        description="Raw pixels in one pixel of the picks, if the sizes do not tell.",
+        description="Raw pixels in one pixel of the picks, where it does not follow from the "
+        "sizes.",
     )
 
     @model_validator(mode="after")
@@ -467,8 +481,8 @@ class PicksToRaw(Command):
 class SumFrames(Command):
     """Sum movies whose frames are aligned, to denoise the sums.
 
-    nt2c denoise takes each image of a stack for itself; this makes one micrograph of it, as nt2c
-    denoise --sum-frames does in passing. It does not correct motion: frames that moved are refused.
+    nt2c denoise treats each image of a stack on its own; this makes one micrograph of all, as nt2c
+    denoise --sum-frames does on the way. It corrects no motion: frames that moved are refused.
     """
 
     work: ClassVar = "nt2c.cli.sum_frames:sum_frames"
@@ -514,7 +528,9 @@ class Report(Command):
     arguments: ClassVar = ("folder",)
 
     folder: Path = Field(title="DIR", description="Results of nt2c denoise, run or fit.")
-    output: Path | None = Field(None, title="FILE", description="By default DIR/report.html.")
+    output: Path | None = Field(
+        None, title="FILE", description="File to write; by default DIR/report.html."
+    )
 
 
 class Models(Command):
@@ -529,7 +545,7 @@ class Info(Command):
     work: ClassVar = "nt2c.cli.models:info"
     arguments: ClassVar = ("model",)
 
-    model: str = Field(description="Name of a bundled model, or a model file.")
+    model: str = Field(title="MODEL", description="Name of a bundled model, or a model file.")
 
 
 class Demo(Command):

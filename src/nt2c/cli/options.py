@@ -20,8 +20,8 @@ import typer
 from pydantic import BeforeValidator, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticUndefined
-from typer.core import TyperCommand
 
+from nt2c.cli.help import PlainCommand
 from nt2c.core.errors import SettingsError
 from nt2c.core.settings import Settings
 
@@ -42,7 +42,7 @@ class Command(Settings):
     """Options that are not named as their fields are."""
     resumes: ClassVar[bool] = False
     """Whether the same command goes on where it was interrupted."""
-    parser: ClassVar[type[TyperCommand]] = TyperCommand
+    parser: ClassVar[type[PlainCommand]] = PlainCommand
     """Reads the words."""
 
     @classmethod
@@ -114,11 +114,9 @@ class Option:
         elif several or isinstance(default, Settings):
             default = None
         text = self.field.description or ""
-        least = next((one.ge for one in self.field.metadata if hasattr(one, "ge")), None)
         settings: dict[str, Any] = {
             "help": self.prefix + (text[:1].lower() + text[1:] if self.prefix else text),
             "metavar": self.field.title or _unit(self.name) or _WORDS.get(kind),
-            "min": least,
         }
         if positional:
             info = typer.Argument(default, show_default=default not in (..., None), **settings)

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from typer.core import TyperCommand
 
+from nt2c.cli.help import PlainCommand
 from nt2c.cli.terminal import say
 from nt2c.hosts.relion_end import tell_failure
 
@@ -26,7 +26,7 @@ _YES = {"", "yes", "true", "1"}
 _NEAR = 0.8
 
 
-class RelionCommand(TyperCommand):
+class RelionCommand(PlainCommand):
     """A command that takes its options from RELION."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -57,7 +57,7 @@ class RelionCommand(TyperCommand):
             raise
 
 
-def _options(command: TyperCommand) -> list[Any]:
+def _options(command: PlainCommand) -> list[Any]:
     return [parameter for parameter in command.params if parameter.param_type_name == "option"]
 
 

@@ -51,7 +51,7 @@ def _seconds(given: Any) -> Any:
     return seconds
 
 
-PIXEL_SIZE = "Pixel size in angstrom, where the files are wrong."
+PIXEL_SIZE = "Pixel size in angstrom, where that in the files is wrong or missing."
 """What the option says."""
 
 PixelSizeA = Annotated[float, Field(allow_inf_nan=True), AfterValidator(_plausible)]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field
 
-from nt2c.core.options import Devices, PixelSizeA
+from nt2c.core.options import PIXEL_SIZE, Devices, PixelSizeA
 from nt2c.core.settings import Settings
 
 if TYPE_CHECKING:  # options are read without it, and without what it needs
@@ -26,18 +26,22 @@ _LAST_NUMBER = re.compile(r"\d+(?=\D*\Z)")
 class DenoiseSettings(Settings):
     """What decides the values of the result: two runs with equal settings give equal results."""
 
-    pixel_size_a: PixelSizeA | None = Field(
-        None, description="Pixel size in angstrom, where the files are wrong."
-    )
+    pixel_size_a: PixelSizeA | None = Field(None, description=PIXEL_SIZE)
     output_pixel_size_a: PixelSizeA | None = Field(
-        None, description="Write at this sampling; by default that of the input."
+        None, description="Pixel size of the results in angstrom; by default that of the input."
     )
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="fp32, bf16, or auto: bf16 where it is fast and changes less than 1 %."
     )
     keep_background: bool = Field(False, description="Keep the slow background (ice gradient).")
-    float16: bool = Field(False, description="Half the size; old programs cannot read it.")
-    sum_frames: bool = Field(False, description="Files are movies with aligned frames; .eer too.")
+    float16: bool = Field(
+        False,
+        description="Write half-precision numbers: half the size, but old programs cannot read "
+        "them.",
+    )
+    sum_frames: bool = Field(
+        False, description="The files are movies with aligned frames, .eer too: denoise their sums."
+    )
     tiff_top_first: bool = False
     """Row 0 of the result is the first row of a TIFF, as CryoSPARC has it; by default the last, as
     RELION and IMOD have it."""
@@ -89,15 +93,19 @@ class BatchOptions(Settings):
     device: Devices = Field(
         "auto", description="auto, cpu, cuda, cuda:N, or cuda:all: one process for each GPU."
     )
-    suffix: str = Field("", title="S", description="Put behind the names of the results.")
-    overwrite: bool = Field(False, description="Do all again, and replace files of other programs.")
+    suffix: str = Field("", title="S", description="Text to add to the names of the results.")
+    overwrite: bool = Field(
+        False, description="Do everything again, and replace files that other programs made."
+    )
     shard: Annotated[Shard, BeforeValidator(_shard)] | None = Field(
-        None, title="I/N", description="Do part I of N; `nt2c merge` joins the accounts."
+        None, title="I/N", description="Do part I of N; `nt2c merge` joins the summaries."
     )
     retry_failed: bool = Field(False, description="Do only what failed in the last run.")
     max_memory_gb: float | None = Field(
         None, gt=0, description="Use about this much memory; by default what is free."
     )
-    json_file: Path | None = Field(None, description="Write what was done as JSON.")
+    json_file: Path | None = Field(
+        None, description="Write the summary of this run to this file, too."
+    )
     stars: tuple[Path, ...] = ()
     """STAR files that the inputs come from, for the summary."""

@@ -13,11 +13,12 @@ class ExtractOptions(Settings):
     mask: Folder | None = Field(
         None,
         title="DIR",
-        description="Masks (MRC or TIFF) with the names of the micrographs, any size: no window "
-        "where they are not 0.",
+        description="Folder of masks (MRC or TIFF) named as the micrographs, of any size; no "
+        "window is taken where a mask is not 0.",
     )
     raw: bool = Field(
-        False, description="Write the windows at the files' own pixel size, too: DIR/raw/NAME.npy."
+        False,
+        description="Also write the windows at the pixel size of the files: DIR/raw/NAME.npy.",
     )
     device: Device = Field("auto", description="auto, cpu, cuda or cuda:N.")
     seed: int = 0

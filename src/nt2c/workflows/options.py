@@ -63,29 +63,30 @@ class FitOptions(Settings):
     structure: tuple[File, ...] = Field(
         (),
         title="FILE",
-        description="Your particle, among the ones to learn: mmCIF or PDB or an MRC map, also .gz; "
-        "repeat for several. By default random assemblies alone.",
+        description="Structure of your particle, to be learned beside random assemblies: mmCIF, "
+        "PDB or an MRC map, also .gz; repeat for several.",
     )
     model: Model = Field(BUNDLED, description="Model that finds the noise and is trained further.")
     noise: FitNoise | None = Field(
         None,
         title="KIND",
-        description=f"What stands for the noise: {_KINDS} or auto; by default that of the recipe.",
+        description=f"Kind of noise to learn: {_KINDS} or auto; by default that of the recipe.",
     )
     mask: Folder | None = Field(
         None,
         title="DIR",
-        description="Masks with the names of the micrographs: no noise is taken where not 0.",
+        description="Folder of masks named as the micrographs; no noise is taken where a mask is "
+        "not 0.",
     )
     device: TrainingDevice = Field("auto", description=TRAINING_DEVICE)
     seed: int | None = Field(
-        None, ge=0, description="Of all that is drawn; by default that of the recipe."
+        None, ge=0, description="Seed of all random numbers; by default that of the recipe."
     )
     time_s: Seconds | None = Field(
         None,
         title="TIME",
-        description="Wall time that the fit shall take, such as 10m, in place of the recipe's "
-        "steps.",
+        description="How long the fit shall take, such as 10m, in place of the steps of the "
+        "recipe.",
     )
 
 
@@ -98,11 +99,13 @@ class NoiseOptions(Settings):
         description=f"Sampler to fit or train: {_KINDS}.",
     )
     steps: int | None = Field(
-        None, ge=1, description="Steps of the wgan's generator; by default as the settings."
+        None, ge=1, description="Training steps of the wgan; by default those of its settings."
     )
     device: TrainingDevice = Field("auto", description=TRAINING_DEVICE)
-    seed: int = Field(0, ge=0, description="Same seed, same sampler.")
-    pixel_size_a: PixelSizeA | None = Field(None, description="Angstrom; needed with a .npy file.")
+    seed: int = Field(0, ge=0, description="The same seed gives the same sampler.")
+    pixel_size_a: PixelSizeA | None = Field(
+        None, description="Pixel size in angstrom; needed with a .npy file."
+    )
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
@@ -125,7 +128,7 @@ class SimulateOptions(Settings):
         "also .gz; repeat for a mixture. By default random assemblies of random size and symmetry.",
     )
     pixel_size_a: PixelSizeA | None = Field(
-        None, description=f"Angstrom; by default {GOOD_MICROGRAPHS.pixel_size_a:g}."
+        None, description=f"Pixel size in angstrom; by default {GOOD_MICROGRAPHS.pixel_size_a:g}."
     )
     shape: tuple[int, int] | None = Field(
         None,
@@ -142,12 +145,12 @@ class SimulateOptions(Settings):
     )
     defocus_min_um: float | None = Field(
         None,
-        description="Least defocus in micrometres, positive is underfocus; by default "
+        description="Smallest defocus in micrometres, positive is underfocus; by default "
         f"{_IMAGING.defocus_um[0]:g}.",
     )
     defocus_max_um: float | None = Field(
         None,
-        description=f"Greatest defocus in micrometres; by default {_IMAGING.defocus_um[1]:g}.",
+        description=f"Largest defocus in micrometres; by default {_IMAGING.defocus_um[1]:g}.",
     )
     snr: float | None = Field(
         None,
@@ -165,7 +168,7 @@ class SimulateOptions(Settings):
     settings_file: Path | None = Field(
         None,
         description="Settings (TOML), such as the settings.toml that this command writes; options "
-        "given beside it count before it.",
+        "given beside it take precedence.",
     )
     overwrite: bool = Field(False, description="Replace an earlier simulation in the folder.")
 
@@ -253,9 +256,7 @@ class EvaluateOptions(Settings):
         gt=0,
         description="Particle diameter in angstrom: also count blobs with --noise-only.",
     )
-    pixel_size_a: PixelSizeA | None = Field(
-        None, description="Pixel size in angstrom, before that of the files."
-    )
+    pixel_size_a: PixelSizeA | None = Field(None, description=PIXEL_SIZE)
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -290,16 +291,16 @@ class PickOptions(Settings):
         description="Diameter of the particles in angstrom; give it twice for a range.",
     )
     fdr: float = Field(
-        0.05, gt=0, lt=1, title="SHARE", description="Greatest share of noise among the picks."
+        0.05, gt=0, lt=1, title="SHARE", description="Largest share of noise among the picks."
     )
     spacing: float = Field(
-        SPACING, gt=0, title="D", description="Least distance of two picks, in diameters."
+        SPACING, gt=0, title="D", description="Smallest distance between two picks, in diameters."
     )
     denoised: Folder | None = Field(
         None,
         title="DIR",
         description="What nt2c denoise made of the micrographs with the same model; by default "
-        "they are denoised in passing.",
+        "they are denoised on the way.",
     )
     fit: Folder | None = Field(
         None,
@@ -324,7 +325,7 @@ class PickOptions(Settings):
         f"fewer than {LEAST_FIELDS} micrographs.",
     )
     pixel_size_a: PixelSizeA | None = Field(None, description=PIXEL_SIZE)
-    seed: int = Field(0, ge=0, description="Of the fields of noise.")
+    seed: int = Field(0, ge=0, description="Seed of the fields of noise.")
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
