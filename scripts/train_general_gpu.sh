@@ -1,11 +1,11 @@
 #!/bin/sh
 # On a machine with a GPU, within MINUTES (10 by default): tests on it, its speed, then the training
-# of the bundled model for the time that is left. Nothing is downloaded: fields are simulated there.
+# of the bundled model film for the time that is left. Nothing is downloaded: fields are simulated there.
 #
 #     scripts/train_general_gpu.sh OUT [MINUTES]
 #
-# OUT receives tests.log, step.json, speed.json (four micrographs), general.safetensors
-# and the log of its training, which goes on from training/general-next.safetensors where that is there.
+# OUT receives tests.log, step.json, speed.json (four micrographs), film.safetensors and the
+# log of its training, which goes on from the weights of film.
 # PYTHON chooses the Python, DEVICE=cpu tries the script where there is no GPU.
 set -eu
 out=${1:?usage: $0 OUT [MINUTES]}
@@ -25,8 +25,5 @@ timeout 60 "$python" -m benchmarks.training_step --recipe quick --device "$devic
 rm -rf "$out/simulated" "$out/denoised"
 
 left=$((minutes * 60 - ($(date +%s) - began) - 30))
-start=training/general-next.safetensors
-set --
-[ -f "$start" ] && set -- --start "$start"
-"$python" -m nt2c train recipes/general.toml "$@" --device "$device" --time "${left}s" \
-    -o "$out/general.safetensors"
+"$python" -m nt2c train recipes/general.toml --start film --device "$device" --time "${left}s" \
+    -o "$out/film.safetensors"

@@ -12,7 +12,7 @@ from nt2c.models.network import DenoisingNetwork
 MOST_NOISE = 0.25
 """Share of noise above which a warning is given."""
 
-MOST_NOISE_OF_FIRST = 0.7
+MOST_NOISE_OF_FIRST = 0.45
 """Share of noise above which another model is taken, where there is one."""
 
 _SIDE_PX = 256  # of the field of noise
