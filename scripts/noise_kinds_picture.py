@@ -5,6 +5,7 @@ python scripts/noise_kinds_picture.py
 
 import argparse
 from pathlib import Path
+from typing import get_args
 
 import torch
 from matplotlib import pyplot as plt
@@ -12,14 +13,16 @@ from matplotlib import pyplot as plt
 from nt2c.core.random import stream
 from nt2c.imaging.scale import clip_outliers, fit_scaling
 from nt2c.simulation.bank import procedural_bank
-from nt2c.simulation.further_noise import KINDS
 from nt2c.simulation.micrograph import simulate
 from nt2c.simulation.settings import (
     ImagingSettings,
+    NoiseKind,
     NoiseSettings,
     SimulationSettings,
     SpecimenSettings,
 )
+
+KINDS = get_args(NoiseKind)
 
 ROOT = Path(__file__).resolve().parent.parent
 SEED = 3

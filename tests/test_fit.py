@@ -183,7 +183,7 @@ def job(data: Path, folder: Path, recipe: Path, **changes: Any) -> FitJob:
         inputs=tuple(find_inputs([data])),
         folder=folder,
         recipe=chosen.replace(**own),
-        coarse=load_model(),
+        coarse=load_model("general"),
         device="cpu",
         **changes,
     )
@@ -476,6 +476,7 @@ def test_run_denoises_measures_and_writes_a_page(
     shutil.copytree(done[0], out)
     second = make_micrographs(tmp_path / "second", role="second noise")
     command = ["run", str(data), "-o", str(out), "--recipe", str(recipe), "--device", "cpu"]
+    command += ["--model", "general"]
     assert main([*command, "--independent", str(second)]) == 0
     shown = capsys.readouterr().out
     assert shown.count("(done before)") == 4

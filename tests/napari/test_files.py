@@ -110,7 +110,7 @@ def test_denoise():
     images = noise((2, 48, 56))
     result = denoise_images(images, 4.0, "general")
     for one, raw in zip(result, images, strict=True):
-        np.testing.assert_array_equal(one, nt2c.denoise(raw, 4.0))
+        np.testing.assert_array_equal(one, nt2c.denoise(raw, 4.0, "general"))
     with pytest.raises(SettingsError, match="pixel size"):
         denoise_images(images, 0.0, "general")
 
