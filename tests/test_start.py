@@ -17,7 +17,7 @@ def with_blobs(path: Path) -> None:
     """Write a micrograph of which little is noise."""
     image = noise(SHAPE)
     for y, x in np.random.default_rng(2).integers(8, 248, (60, 2)):
-        image[y - 4 : y + 4, x - 4 : x + 4] -= 40.0  # four standard deviations
+        image[y - 4 : y + 4, x - 4 : x + 4] -= 70.0  # seven standard deviations
     write_mrc(path, image.astype(np.float32), 4.0)
 
 
