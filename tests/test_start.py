@@ -16,8 +16,8 @@ SHAPE = (256, 256)
 def with_blobs(path: Path) -> None:
     """Write a micrograph of which little is noise."""
     image = noise(SHAPE)
-    for y, x in np.random.default_rng(2).integers(8, 248, (60, 2)):
-        image[y - 4 : y + 4, x - 4 : x + 4] -= 70.0  # seven standard deviations
+    for y, x in np.random.default_rng(2).integers(8, 120, (30, 2)):
+        image[y - 6 : y + 6, x - 6 : x + 6] -= 140.0  # of a noise of 10
     write_mrc(path, image.astype(np.float32), 4.0)
 
 
