@@ -7,6 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 from nt2c.cli import app
 from nt2c.core.options import Seconds
 from nt2c.denoising.denoiser import load_model
+from nt2c.models.unet import UNet
 from nt2c.pipeline.budget import LEAST_STEPS, decided_steps, lasting, steps_within
 from nt2c.training.denoiser import Material, Pace, measure_pace
 from nt2c.training.pairs import PairSource
@@ -85,6 +86,44 @@ def test_the_pace_leaves_no_trace():
     assert pace.pixel_s > 0
     for step in (0, 1):
         assert torch.equal(timed.batch(step).noisy, fresh.batch(step).noisy)
+
+
+class _Clock:
+    """Stands still but when told that something took time."""
+
+    now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+    def slowed(self, work, seconds):
+        """The same function, which now takes time."""
+
+        def slow(*given, **named):
+            self.now_s += seconds
+            return work(*given, **named)
+
+        return slow
+
+
+def test_the_pace_counts_all_that_a_step_does(monkeypatch):
+    """Pairs, network and loss, gradients, optimizer and average: each takes its own time here."""
+    recipe, clock = tiny_recipe(), _Clock()
+    source = PairSource(recipe.simulation, recipe.pairs, 5, CPU)
+    optimizer, average = torch.optim.AdamW, torch.optim.swa_utils.AveragedModel
+    for owner, name, seconds in (
+        (source, "batch", 1.0),
+        (UNet, "forward", 2.0),
+        (torch.Tensor, "backward", 4.0),
+        (torch.nn.utils, "clip_grad_norm_", 8.0),
+        (optimizer, "step", 16.0),
+        (average, "update_parameters", 32.0),
+    ):
+        monkeypatch.setattr(owner, name, clock.slowed(getattr(owner, name), seconds))
+    pace = measure_pace(recipe, Material(source), device="cpu", clock=clock)
+    assert pace.step_s == 63
+    assert pace.field_s == 0  # the fields take no time here
+    assert pace.pixel_s == 2 / (recipe.pairs.batch * recipe.pairs.crop_px**2)
 
 
 def test_a_training_has_the_steps_that_its_time_holds_and_keeps_them(tmp_path):

@@ -112,12 +112,17 @@ class Silent:
     def __init__(self, stop_in: str = "", at: int = 1) -> None:
         self.stop_in, self.at = stop_in, at
         self.stage = ""
+        self.totals: dict[str, int | None] = {}
         self.verdicts: dict[str, str] = {}
         self.reused: list[str] = []
         self.warnings: list[str] = []
 
-    def begin(self, stage: str, total: int) -> None:
+    def begin(self, stage: str, total: int | None) -> None:
         self.stage = stage
+        self.totals[stage] = total
+
+    def expect(self, total: int) -> None:
+        self.totals[self.stage] = total
 
     def advance(self, done: int, note: str = "", loss: float | None = None) -> None:
         if self.stage == self.stop_in and done >= self.at:
@@ -622,9 +627,10 @@ def test_a_time_decides_the_steps_once(
     paced(100.0)
     own = job(data, tmp_path, recipe, time_s=1e4)
     with pytest.raises(KilledError):
-        fit(own, Silent("training", 2))
+        fit(own, seen := Silent("training", 2))
     steps = json.loads((tmp_path / "training" / "steps.json").read_text())["steps"]
     assert 20 <= steps < 100  # less what the stages before took, and judging will
+    assert seen.totals["training"] == steps  # not the recipe's
     paced(1.0)
     record = told(fit(own, Silent()))
     assert record["stages"]["training"]["steps"] == record["stages"]["training"]["step"] == steps

@@ -52,11 +52,15 @@ class Talk:
     """Says what goes on, at most once a minute."""
 
     def __init__(self) -> None:
-        self._stage, self._total, self._last = "", 0, time.monotonic()
+        self._stage, self._last = "", time.monotonic()
+        self._total: int | None = None
 
-    def begin(self, stage: str, total: int) -> None:
+    def begin(self, stage: str, total: int | None) -> None:
         self._stage, self._total = stage, total
         print(f"  {stage}", flush=True)
+
+    def expect(self, total: int) -> None:
+        self._total = total
 
     def advance(self, done: int, note: str = "", loss: float | None = None) -> None:
         if time.monotonic() - self._last > _EVERY_S:

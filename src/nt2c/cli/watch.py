@@ -26,7 +26,7 @@ class ConsoleWatch:
         self._bar = progress_bar(self._console, disable=not self._console.is_terminal)
         self._task: TaskID | None = None
         self._stage = ""
-        self._total = 0
+        self._total: int | None = None
         self._loss: float | None = None
         self._heard = False
         self._said = 0.0
@@ -41,14 +41,20 @@ class ConsoleWatch:
         self._end_bar()
         self._bar.stop()
 
-    def begin(self, stage: str, total: int) -> None:
-        """Show that a stage is at work on `total` items."""
+    def begin(self, stage: str, total: int | None) -> None:
+        """Show that a stage is at work on `total` items, if that is known."""
         self._end_bar()
         self._stage, self._total, self._loss, self._heard = stage, total, None, False
         self._said = time.monotonic()
         self._task = self._bar.add_task(stage, total=total)
         if not self._console.is_terminal:
             self._console.print(f"{stage} ...")
+
+    def expect(self, total: int) -> None:
+        """Show how many items the stage turned out to have."""
+        self._total = total
+        if self._task is not None:
+            self._bar.update(self._task, total=total)
 
     def advance(self, done: int, note: str = "", loss: float | None = None) -> None:
         """Show how far the stage is, on which item, and the running mean of its loss."""

@@ -124,11 +124,13 @@ class _Progress:
         kind: type[StageRecord],
         stage: Stage,
         work: Work,
-        total: int,
+        total: int | None,
         *,
         together: bool = False,
     ) -> Outcome:
         """Do a stage unless it is done, and tell what the record that is of a `kind` says.
+
+        `total` is None where the work itself finds out how much there is to do.
 
         Where processes train together, all of them do the work that is done `together`, but what
         counts is what the first one leaves.
@@ -182,7 +184,7 @@ def _round(job: FitJob, progress: _Progress, prefix: str = "", share: float = 1.
         TrainingRecord,
         _training_stage(job, [windows, noise, contrast]),
         lambda f: train_final(job, earlier, f, watch, seconds),
-        recipe.optimizer.steps,
+        None if seconds is not None else recipe.optimizer.steps,
         together=True,
     )
     return job.folder / TRAINING

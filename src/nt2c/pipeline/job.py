@@ -55,8 +55,11 @@ class FitJob:
 class Watch(Protocol):
     """Is told how a run goes on."""
 
-    def begin(self, stage: str, total: int) -> None:
-        """Hear that a stage starts on `total` items or steps."""
+    def begin(self, stage: str, total: int | None) -> None:
+        """Hear that a stage starts on `total` items or steps, None if that is not known yet."""
+
+    def expect(self, total: int) -> None:
+        """Hear how many items or steps the stage has, once that is known."""
 
     def advance(self, done: int, note: str = "", loss: float | None = None) -> None:
         """Hear how many are done."""

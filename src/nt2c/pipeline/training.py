@@ -119,6 +119,7 @@ def train_final(
         left = seconds - (time.monotonic() - started)
         steps = _steps_within(left, job, settings, material, earlier, folder, own.micrographs)
         settings = settings.replace(optimizer=settings.optimizer.scaled_to(steps))
+        watch.expect(steps)
     model = train_denoiser(
         settings,
         folder,

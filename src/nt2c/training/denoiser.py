@@ -1,5 +1,6 @@
 """Training of a denoiser on pairs, and on real micrographs where they are given."""
 
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from nt2c.core.random import stream
 from nt2c.models.denoiser import DenoiserModel
 from nt2c.models.network import DenoisingNetwork, network_input
 from nt2c.training.digest import digest
-from nt2c.training.loop import Network, in_precision, train, training_precision
+from nt2c.training.loop import Network, train, training_precision
 from nt2c.training.pairs import Pairs, PairSource, Source
 from nt2c.training.processes import ALONE, Team, join
 from nt2c.training.recorrupted import RealCrops
@@ -273,35 +274,62 @@ class Pace:
     pixel_s: float
 
 
-def measure_pace(recipe: Recipe, material: Material = SIMULATION, *, device: str) -> Pace:
-    """Time some steps of the training that `train_denoiser` would do, and leave no trace.
+class _Unjudged:
+    """A task whose steps are counted, and that has no validation."""
+
+    def __init__(self, task: DenoisingTask, clock: Callable[[], float]) -> None:
+        self._task = task
+        self._clock = clock
+        self.started_s: float | None = None
+
+    def loss(self, network: Network, step: int) -> Tensor:
+        """Loss of the batch of a step."""
+        if self.started_s is None:
+            self.started_s = self._clock()
+        return self._task.loss(network, step)
+
+    def validate(self, network: nn.Module, step: int) -> Mapping[str, float]:
+        """No figures."""
+        return {}
+
+
+def measure_pace(
+    recipe: Recipe,
+    material: Material = SIMULATION,
+    *,
+    device: str,
+    clock: Callable[[], float] = time.monotonic,
+) -> Pace:
+    """Time some steps of the loop that `train_denoiser` goes through, and leave no trace.
 
     A source that is given keeps the fields that it has made, so that little is done twice. All
-    processes that train together take part.
+    processes that train together take part. `clock` tells seconds.
     """
     team, where = join(device), choose_device(device)
     network = _first_network(recipe, material.start)
-    network = network.to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
     task = DenoisingTask(recipe, where, material, team=team)
-    forward = in_precision(network, where, training_precision(recipe.optimizer, where, team))
-
-    def seconds(steps: range) -> float:
-        started = time.monotonic()
-        for step in steps:
-            task.loss(forward, step).backward()
-        if where.type == "cuda":
-            torch.cuda.synchronize(where)
-        return time.monotonic() - started
-
-    first = seconds(range(1))  # fills the pool of fields
+    unjudged = _Unjudged(task, clock)
     timed = 2 * recipe.pairs.steps_per_fields
-    each = seconds(range(1, 1 + timed)) / timed
+    ends_s: list[float] = []
+    with tempfile.TemporaryDirectory() as folder:
+        train(
+            network,
+            unjudged,
+            recipe.optimizer.replace(steps=1 + timed),
+            Path(folder),
+            {},
+            device=device,
+            on_step=lambda step, loss: ends_s.append(clock()),
+        )
+    assert unjudged.started_s is not None
+    first_s = ends_s[0] - unjudged.started_s  # fills the pool of fields
+    step_s = (ends_s[-1] - ends_s[0]) / timed
     seen = task.source.batch(timed, team)
-    started = time.monotonic()
+    started_s = clock()
     with torch.no_grad():
         float(network(seen.noisy, seen.condition).sum())  # waits for the device
-    pixel_s = (time.monotonic() - started) / seen.clean.numel()
-    return Pace(each, max(0.0, first - each) / recipe.pairs.pool, pixel_s)
+    pixel_s = (clock() - started_s) / seen.clean.numel()
+    return Pace(step_s, max(0.0, first_s - step_s) / recipe.pairs.pool, pixel_s)
 
 
 def _first_network(recipe: Recipe, start: DenoiserModel | None) -> DenoisingNetwork:

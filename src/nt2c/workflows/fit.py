@@ -43,7 +43,10 @@ class RunResult:
 class Silent:
     """A watch that says nothing."""
 
-    def begin(self, stage: str, total: int) -> None:
+    def begin(self, stage: str, total: int | None) -> None:
+        """Do nothing."""
+
+    def expect(self, total: int) -> None:
         """Do nothing."""
 
     def advance(self, done: int, note: str = "", loss: float | None = None) -> None:
