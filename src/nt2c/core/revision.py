@@ -12,8 +12,8 @@ from nt2c.core.version import __version__
 Part = Literal["denoising", "windows", "contrast", "noise", "training", "picking"]
 
 REVISIONS: dict[Part, int] = {
-    "denoising": 4,
-    "windows": 4,
+    "denoising": 5,
+    "windows": 5,
     "contrast": 2,
     "noise": 3,
     "training": 4,

@@ -125,7 +125,7 @@ class Prepared:
         """Pixels of `scaled` that hold an image; None where all do."""
         if self.empty is None:
             return None
-        return ~_covering(self.empty, (self.scaled.shape[0], self.scaled.shape[1]))
+        return ~_covered(self.empty, (self.scaled.shape[0], self.scaled.shape[1]))
 
 
 def prepare(
@@ -415,9 +415,15 @@ def _prepare(raw: Tensor, pixel_size_a: float, working_pixel_size_a: float) -> P
     if share > _MOST_EMPTY:
         raise InputError(f"{100 * share:.0f} % of it hold no image: nothing to denoise")
     small = _crop(raw, area, working)
-    if area.empty is not None:
-        small = mirror_fill(small, _covering(area.empty, working))
-    small = without_lines(small[None], working_pixel_size_a)[0]
+    if area.empty is None:
+        small = without_lines(small[None], working_pixel_size_a)[0]
+    else:
+        # What is filled repeats itself, as offsets do: they are looked for in the rest.
+        empty = _covered(area.empty, working)
+        small = mirror_fill(small, empty)
+        rows, columns = _bounds(~empty)
+        small[rows, columns] = without_lines(small[None, rows, columns], working_pixel_size_a)[0]
+        small = mirror_fill(small, empty)
     small, filtered = with_noise_restored(small, working_pixel_size_a)
     scaling = fit_scaling(small, working_pixel_size_a)
     if not float(scaling.sigma) > 0:
@@ -451,10 +457,17 @@ def _crop(raw: Tensor, area: ValidArea, shape: tuple[int, int]) -> Tensor:
     return resize(torch.cat(rows), shape)
 
 
-def _covering(empty: Tensor, shape: tuple[int, int]) -> Tensor:
-    """Pixels of a grid of `shape` that an empty one touches, and those beside them."""
-    within = functional.adaptive_max_pool2d(empty[None].float(), shape)[0]
-    return functional.max_pool2d(within[None], 3, 1, 1)[0] > 0
+def _covered(empty: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Pixels of a grid of `shape` that are empty for the greater part."""
+    return functional.adaptive_avg_pool2d(empty[None].float(), shape)[0] > 0.5
+
+
+def _bounds(mask: Tensor) -> tuple[slice, slice]:
+    """Rows and columns between the outermost pixels of a mask; all where it has none."""
+    rows, columns = (torch.nonzero(mask.any(dim)).flatten().tolist() for dim in (1, 0))
+    if not rows:
+        return slice(None), slice(None)
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
 def _nearest(mask: Tensor, shape: tuple[int, int]) -> Tensor:

@@ -22,10 +22,12 @@ _NO_NOISE = 0.01  # of the usual variance of neighbours' differences
 _LITTLE_NOISE = 0.1  # enough where the mean is off, too: bars and unlit rims
 _FINE = 8  # side of the blocks that outline an area
 _USUAL = 0.75  # quantile of the blocks: up to this share of a micrograph may be empty
+_MIXED_PX = 2  # around an area of one value
 _PARTS = 4  # of a line, judged one by one: amplifiers read a part each
 _RARE = 0.05  # share of the rest of the pixels
 _FAR = 3.0  # standard deviations of single pixels by which the mean of an area or line is off
 _UNLIKE = 8.0  # the same in median deviations of the lines from their surroundings
+_AT_BORDER = 1.0  # as _FAR, of lines at the border: cameras often have dark first ones
 _AROUND = 17  # lines that are compared with the one in their middle
 _OUTLIER = 5.0  # standard deviations of pixels that their neighbours must be like
 _SPIKE_DEPTH = 2.5  # standard deviations from the median: dead and saturated pixels
@@ -69,8 +71,8 @@ class ValidArea:
     def filled(self, raw: Float[Tensor, "y x"], start: int, stop: int) -> Float[Tensor, "rows x"]:
         """Copy rows of the micrograph, with its median in empty areas.
 
-        Single dead pixels, and those as far from their neighbours as from the median, get the mean
-        of the neighbours.
+        Pixels on the rim of these, single dead ones, and those as far from their neighbours as from
+        the median, get the mean of the neighbours.
         """
         top, bottom = max(0, start - 1), min(raw.shape[0], stop + 1)
         part = raw[top:bottom]
@@ -81,11 +83,16 @@ class ValidArea:
         empty = None if self.empty is None else self.empty[top:bottom]
         if empty is not None:
             bad |= empty
-        result = part[start - top : start - top + stop - start].clone()
-        inner = bad[start - top : start - top + stop - start]
+        rows = slice(start - top, stop - top)
+        result = part[rows].clone()
+        inner = bad[rows]
         if empty is not None:
-            own = empty[start - top : start - top + stop - start]
+            own = empty[rows]
             result[own] = self.median
+            rim = (empty & _dilated(~empty, 1))[rows]
+            y, x = torch.nonzero(rim, as_tuple=True)
+            mean, count = _neighbours(part, bad, y + start - top, x)
+            result[y, x] = torch.where(count > 0, mean, result[y, x])
             inner = inner & ~own
         y, x = torch.nonzero(inner, as_tuple=True)
         if len(y):
@@ -103,8 +110,9 @@ def find_valid_area(raw: Float[Tensor, "y x"]) -> ValidArea:
     """Find the pixels of a micrograph that hold no image.
 
     An area holds none where neighbouring pixels hardly differ, as noise makes them do; a line
-    neither, nor where its mean is far from that of the lines around it. Values far from the median
-    that far too many pixels have are those of dead or saturated ones.
+    neither, nor where its mean is far from that of the lines around it, for which less is enough at
+    the border. Values far from the median that far too many pixels have are those of dead or
+    saturated ones.
     """
     empty = _empty(raw)
     seen = raw.flatten()
@@ -143,18 +151,22 @@ def _empty(raw: Tensor) -> Bool[Tensor, "y x"] | None:
     quiet = _is_quiet(noise / usual, mean, middle, sd)
     empty = torch.zeros(raw.shape, dtype=torch.bool, device=raw.device)
     if bool(quiet.any()):
-        # Small blocks outline the area; one on its rim is mixed, so that those around belong to it.
+        # Small blocks outline the area; one on its rim is mixed, so that those around belong to it
+        # where nothing tells its pixels apart.
         noise, mean = _blocks(raw, _FINE, usable)
         near = _enlarged(_dilated(quiet, 2), _ROWS // _FINE, noise.shape)
         fine = near & _is_quiet(noise / usual, mean, middle, sd)
-        outlined = _enlarged(_dilated(fine, 1), _FINE, raw.shape)
-        # Tips narrower than a small block have the value of the rest, if it is one, and rare in
-        # the image.
+        # In an area of one value, if that is rare in the image, each pixel tells; those on its rim
+        # may be mixed.
         seen = raw[::_FINE, ::_FINE]
         values, counts = seen[fine].unique(return_counts=True)
         value = values[2 * counts > counts.sum()]
         rare = float(torch.isin(seen[~near], value).float().mean()) < _RARE
-        empty = _grown(outlined, torch.isin(raw, value)) if rare else outlined
+        if len(value) and rare:
+            inside = _enlarged(fine, _FINE, raw.shape)
+            empty = _dilated(_grown(inside, torch.isin(raw, value)), _MIXED_PX)
+        else:
+            empty = _enlarged(_dilated(fine, 1), _FINE, raw.shape)
     rows, columns = _lines(raw, usable)
     for lines, mask in ((rows, empty), (columns, empty.T)):
         ends = _ends(mask.shape[1])
@@ -273,10 +285,14 @@ def _bad_lines(variances: Tensor, means: Tensor, sd: float) -> Bool[Tensor, " li
     `variances` is that of neighbours' differences in units of the usual one, `sd` the standard
     deviation of single pixels.
     """
-    around = ndimage.median_filter(means.cpu().numpy(), _AROUND, mode="nearest")
+    # Mirrored so that the first and last lines do not count as their own surroundings.
+    around = ndimage.median_filter(means.cpu().numpy(), _AROUND, mode="mirror")
     deviation = (means - torch.from_numpy(around).to(means.device)).abs()
-    off = deviation > max(_FAR * sd, _UNLIKE * float(deviation.median()))
-    return (variances < _NO_NOISE) | off
+    unlike = _UNLIKE * float(deviation.median())
+    off = deviation > max(_FAR * sd, unlike)
+    border = (deviation > max(_AT_BORDER * sd, unlike)).int()
+    border = border.cumprod(0) | border.flip(0).cumprod(0).flip(0)
+    return (variances < _NO_NOISE) | off | border.bool()
 
 
 def _neighbours(image: Tensor, bad: Tensor, y: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
