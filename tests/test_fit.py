@@ -30,11 +30,11 @@ from nt2c.io.recipes import read_settings, recipe_folder
 from nt2c.io.star import Defocus, Optics, StarOptics, write_micrographs_star
 from nt2c.io.weights import read_weights
 from nt2c.noise.resampling import Measure
-from nt2c.pipeline.choosing import FITTED, Choice
+from nt2c.pipeline.choosing import FITTED
 from nt2c.pipeline.fit import FitResult, fit
 from nt2c.pipeline.job import FitJob
 from nt2c.pipeline.learning import Split, split_windows, untrained_kind
-from nt2c.pipeline.records import FitRecord
+from nt2c.pipeline.records import ChoiceRecord, FitRecord
 from nt2c.pipeline.settings import FIT_RECIPES, FitRecipe, read_fit_recipe
 from nt2c.pipeline.stages import STAMP, locked
 from nt2c.simulation.bank import procedural_bank
@@ -263,7 +263,8 @@ def test_a_first_round_gives_the_model_that_finds_the_windows(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Three steps are worse than none.
-    monkeypatch.setattr("nt2c.pipeline.training.choose", lambda *_: Choice(FITTED, "forced", {}))
+    forced = ChoiceRecord(taken=FITTED, why="forced", errors={})
+    monkeypatch.setattr("nt2c.pipeline.training.choose", lambda *_: forced)
     own = job(data, tmp_path, recipe, first_steps=3, noise="white")
     record = told(fit(own, Silent()))
     rounds = ["windows", "contrast", "noise", "training"]

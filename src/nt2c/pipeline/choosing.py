@@ -7,7 +7,6 @@ trained one and its start, which is often better than either (Wortsman et al. 20
 import copy
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,6 +16,7 @@ from nt2c.core.random import stream
 from nt2c.denoising.denoiser import Denoiser
 from nt2c.models.denoiser import DenoiserModel
 from nt2c.pipeline.own_noise import judged
+from nt2c.pipeline.records import ChoiceRecord
 from nt2c.training.pairs import Pairs
 from nt2c.training.recorrupted import NoisyMicrograph, recorrupt, signal_power, target_noise
 
@@ -34,18 +34,7 @@ Errors = Mapping[str, Mapping[str, Sequence[float]]]
 """For each kind of data and each candidate the relative squared error of each item."""
 
 
-@dataclass(frozen=True)
-class Choice:
-    """Which candidate is taken, why, and the mean errors of all, by kind of data and candidate;
-    None for an error that is no number.
-    """
-
-    taken: str
-    why: str
-    errors: dict[str, dict[str, float | None]]
-
-
-def choose(errors: Errors, baseline: str) -> Choice:
+def choose(errors: Errors, baseline: str) -> ChoiceRecord:
     """Take the candidate with the least error that is not worse than the baseline on any data.
 
     Worse is what exceeds the standard error of the difference, item by item.
@@ -76,7 +65,8 @@ def choose(errors: Errors, baseline: str) -> Choice:
         kind: {name: _finite(float(np.mean(own))) for name, own in by.items()}
         for kind, by in errors.items()
     }
-    return Choice(taken, _why(taken, baseline, means, worse), means)
+    why = _why(taken, baseline, means, worse)
+    return ChoiceRecord(taken=taken, why=why, errors=means)
 
 
 def _finite(value: float) -> float | None:

@@ -1,6 +1,5 @@
 """What can be said of a fitted model without the truth."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -13,27 +12,11 @@ from nt2c.io.matching import SameName
 from nt2c.io.micrographs import open_micrograph
 from nt2c.models.denoiser import DenoiserModel
 from nt2c.pipeline.job import FitJob, Watch
-from nt2c.pipeline.records import IndependentRecord, Recovered
+from nt2c.pipeline.records import IndependentRecord, NoiseLeftRecord, Recovered
 from nt2c.pipeline.window_files import load_prepared, prepared_paths, read_places
 
 
-@dataclass(frozen=True)
-class NoiseLeft:
-    """What a denoiser leaves in particle-free windows, judged in the whole micrographs.
-
-    Attributes
-    ----------
-    of_noise : float
-        Variance of the output in the windows over that of the micrographs there.
-    of_output : float
-        Variance of the output in the windows over that of the output everywhere.
-    """
-
-    of_noise: float
-    of_output: float
-
-
-def noise_left(model: DenoiserModel, windows: Path, device: str = "auto") -> NoiseLeft:
+def noise_left(model: DenoiserModel, windows: Path, device: str = "auto") -> NoiseLeftRecord:
     """Denoise the micrographs that the extraction kept in `windows`, and look at their windows."""
     denoiser = Denoiser(model, device=device, precision="fp32")
     rows = read_places(windows)
@@ -49,7 +32,10 @@ def noise_left(model: DenoiserModel, windows: Path, device: str = "auto") -> Noi
                 before.append(float(scaled[y : y + size, x : x + size].var()))
                 after.append(float(estimate[y : y + size, x : x + size].var()))
     left = sum(after) / len(after)
-    return NoiseLeft(left * len(before) / sum(before), left * len(everywhere) / sum(everywhere))
+    return NoiseLeftRecord(
+        of_noise=left * len(before) / sum(before),
+        of_output=left * len(everywhere) / sum(everywhere),
+    )
 
 
 def judge_independent(

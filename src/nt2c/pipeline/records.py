@@ -145,7 +145,9 @@ class ContrastRecord(StageRecord):
 
 
 class ChoiceRecord(Record):
-    """Which candidate was taken, why, and their errors by what they were judged on."""
+    """Which candidate was taken, why, and the mean errors of all, by kind of data and candidate;
+    None for an error that is no number.
+    """
 
     taken: str
     why: str
@@ -153,7 +155,15 @@ class ChoiceRecord(Record):
 
 
 class NoiseLeftRecord(Record):
-    """Variance left in empty windows, over that of the noise there."""
+    """What a denoiser leaves in particle-free windows, judged in the whole micrographs.
+
+    Attributes
+    ----------
+    of_noise : float
+        Variance of the output in the windows over that of the micrographs there.
+    of_output : float
+        Variance of the output in the windows over that of the output everywhere.
+    """
 
     of_noise: float
     of_output: float

@@ -27,7 +27,6 @@ from nt2c.pipeline.choosing import (
     HALF,
     MICROGRAPHS,
     START,
-    Choice,
     blended,
     choose,
     errors_on_fields,
@@ -42,7 +41,7 @@ from nt2c.pipeline.own_noise import (
     prepared_micrographs,
     taught,
 )
-from nt2c.pipeline.records import ContrastRecord, TrainingRecord
+from nt2c.pipeline.records import ChoiceRecord, ContrastRecord, TrainingRecord
 from nt2c.pipeline.settings import FitRecipe
 from nt2c.pipeline.specimen import species_from_file
 from nt2c.simulation.bank import Species
@@ -139,9 +138,9 @@ def train_final(
     record = read_records(folder / LOG)[-1] | {
         "precision": precision,
         "steps": settings.optimizer.steps,
-        **({"choice": asdict(choice)} if choice else {}),
-        "noise_left": asdict(noise_left(written, earlier.windows, job.device)),
-        "noise_left_before": asdict(noise_left(job.coarse, earlier.windows, job.device)),
+        **({"choice": choice} if choice else {}),
+        "noise_left": noise_left(written, earlier.windows, job.device),
+        "noise_left_before": noise_left(job.coarse, earlier.windows, job.device),
         "on_micrographs": own.crops is not None,
         "warnings": own.warnings,
     }
@@ -199,7 +198,7 @@ def _best(
     split: Split,
     fitted: DenoiserModel,
     micrographs: Sequence[NoisyMicrograph],
-) -> tuple[DenoiserModel, Choice]:
+) -> tuple[DenoiserModel, ChoiceRecord]:
     """The best of the fitted model and of those it started from, on data held out from it."""
     recipe = job.recipe
     candidates = {FITTED: fitted, HALF: blended(fitted, job.coarse), START: job.coarse}
@@ -226,7 +225,7 @@ def _best(
             for name, model in candidates.items()
         }
     choice = choose(errors, GIVEN if GIVEN in candidates else START)
-    metadata = fitted.metadata | {"choice": asdict(choice)}
+    metadata = fitted.metadata | {"choice": choice.model_dump()}
     return DenoiserModel(candidates[choice.taken].network, fitted.pixel_size_a, metadata), choice
 
 
